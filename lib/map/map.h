@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef CHAPPE_MAP_MAP_H
+#define CHAPPE_MAP_MAP_H
+
+/*
+ * Lookup tables behind one interface: "type:name". hash: (also spelt btree:,
+ * lmdb:, dbm:, cdb:, gdbm:) is the GDBM file NAME.gdbm beside its text NAME;
+ * texthash: reads the text itself; static:, inline:{k=v, ...}, cidr:,
+ * regexp:, pcre:, fail:, unix:passwd.byname too. A changed table is noticed
+ * without a reload (its inode and time are looked at, at most once a second).
+ * When the text is newer than its index, the log says so once. Tables that
+ * may block or that the process can't read belong to a lookup process.
+ */
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/err.h"
+
+enum map_result { MAP_FOUND, MAP_ABSENT, MAP_FAILED };
+
+struct map;
+/* Opens one table. An index that is not there yet is not an error here but
+ * MAP_FAILED at look-up, so that a daemon starts. */
+int map_open(const char *spec, struct map **out, struct err *e);
+void map_free(struct map **m);
+/* Key is looked up as it is (callers fold case where the table's use says
+ * so). out (reset first) gets the value. */
+enum map_result map_get(struct map *m, struct span key, struct buf *out,
+    struct err *e);
+const char *map_name(const struct map *m); /* "hash:/etc/aliases" */
+/* Where the entry of the last MAP_FOUND stands: "FILE:LINE" or the name. */
+const char *map_where(const struct map *m);
+
+/* A list of tables "hash:/a, pcre:/b" asked in order; first found wins; a
+ * failure ends the search. */
+struct maps;
+int maps_open(const char *list, struct maps **out, struct err *e);
+void maps_free(struct maps **m);
+enum map_result maps_get(struct maps *m, struct span key, struct buf *out,
+    struct err *e);
+const char *maps_where(const struct maps *m);
+bool maps_empty(const struct maps *m);
+/* Looks an address up as Postfix does (virtual(5), access-like order):
+ * user+ext@domain, user@domain, user+ext, user (when the domain is one of
+ * ours, told by local), @domain. Keys are folded to lower case. */
+enum map_result maps_get_address(struct maps *m, struct span address,
+    const char *delimiter, bool local, struct buf *out, struct err *e);
+
+/* mynetworks, mydestination and the like: words, networks "10.0.0.0/8",
+ * "!pattern", "/file", "type:table"; ".domain" for subdomains. */
+struct match_list;
+int match_list_open(const char *list, struct match_list **out, struct err *e);
+void match_list_free(struct match_list **l);
+/* 1 matches, 0 not, -1 a table failed. */
+int match_list_domain(struct match_list *l, struct span domain,
+    struct err *e);
+int match_list_address(struct match_list *l, const char *ip, struct err *e);
+/* domain or ip literal against the same list (inet_interfaces also match
+ * "[ip]" domains: callers see to that). */
+
+/* Builds an index from rows: begin, add, commit (written beside, synced,
+ * renamed into place), for postmap, postalias and newaliases. */
+struct map_builder;
+int map_builder_begin(const char *spec, mode_t mode, struct map_builder **out,
+    struct err *e);
+/* duplicate: true when the key stood there already (then nothing changes
+ * unless replace). */
+int map_builder_add(struct map_builder *b, struct span key, struct span value,
+    bool replace, bool *out_duplicate, struct err *e);
+int map_builder_commit(struct map_builder **b, struct err *e);
+void map_builder_abort(struct map_builder **b);
+
+/* Splits the text form of tables and aliases(5) into rows: comments, blank
+ * and continuation lines handled. */
+struct table_text {
+	struct span rest;
+	unsigned line; /* of the row last returned */
+	struct buf row;
+};
+void table_text_init(struct table_text *t, struct span text);
+bool table_text_next(struct table_text *t, struct span *out_row);
+void table_text_release(struct table_text *t);
+
+#endif

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef CHAPPE_QUEUE_QUEUE_H
+#define CHAPPE_QUEUE_QUEUE_H
+
+/*
+ * The queue on disk: one file a message, in hashed directories below
+ *   incoming/  being accepted, or accepted and only in the journal (not yet
+ *              sealed; with queue_commit = file never after a 250)
+ *   active/    sealed, due or being delivered
+ *   deferred/  sealed, waiting; the file's mtime is the time of next trial
+ *   hold/      sealed, waiting for the administrator
+ *   corrupt/   sealed files that do not verify
+ * Sealing makes a file durable on its own: fsync, rename to its sealed place,
+ * fsync of that directory. docs/FORMATS.md has the bytes and the table of
+ * states. The writer is asynchronous, so that group commit can stand behind
+ * the same interface; everything else here blocks and is called from
+ * lib/os/work or from tools. Result -1 always has a temporary err.
+ */
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "lib/base/arena.h"
+#include "lib/base/err.h"
+#include "lib/os/loop.h"
+#include "lib/queue/queue_id.h"
+
+enum queue_dir { QUEUE_INCOMING, QUEUE_ACTIVE, QUEUE_DEFERRED, QUEUE_HOLD,
+	QUEUE_CORRUPT, QUEUE_DIRS };
+const char *queue_dir_name(enum queue_dir d);
+
+/* RFC 3461 4.1. */
+enum { DSN_NOTIFY_NEVER = 1, DSN_NOTIFY_SUCCESS = 2, DSN_NOTIFY_FAILURE = 4,
+	DSN_NOTIFY_DELAY = 8 };
+enum dsn_ret { DSN_RET_UNSET, DSN_RET_FULL, DSN_RET_HDRS };
+
+enum { RCPT_ALIAS = 1 /* local part is in alias_maps */ };
+
+/* A recipient, with what routing found at acceptance. */
+struct queue_rcpt {
+	struct span address;      /* to be delivered to */
+	struct span orig_address; /* as the client gave it; may equal address */
+	struct span transport, nexthop;
+	struct span dsn_orcpt; /* xtext-decoded "rfc822;a@b" or empty */
+	uint32_t dsn_notify;   /* DSN_NOTIFY_* or 0: default */
+	uint32_t flags;        /* RCPT_* */
+};
+
+struct queue_envelope {
+	uint64_t trace; /* message-level trace id */
+	int64_t arrival_us;
+	struct span sender; /* empty: null */
+	struct span dsn_envid;
+	enum dsn_ret dsn_ret;
+	struct span encoding;                  /* "7BIT", "8BITMIME" or empty */
+	struct span client_name, client_addr;  /* log and XFORWARD facts */
+	struct span helo, protocol, sasl_user, sasl_method;
+	struct span message_id; /* for logs; may be empty */
+	int64_t uid;            /* local submitter, or -1 */
+	bool smtputf8;
+	enum queue_dir birth; /* QUEUE_ACTIVE, or QUEUE_HOLD */
+};
+
+struct queue;
+/* loop may be NULL for tools that use only the blocking part. */
+int queue_open(const char *queue_directory, struct loop *loop,
+    struct queue **out, struct err *e);
+void queue_close(struct queue **q);
+
+/* ---- writing a message (on the loop, asynchronous) ---- */
+struct queue_writer;
+/* Issues the id at once; nothing touches the disk before the first flush.
+ * The slot of q must be set. The envelope is copied. */
+void queue_set_slot(struct queue *q, uint8_t slot);
+struct queue_writer *queue_writer_open(struct queue *q,
+    const struct queue_envelope *env);
+struct queue_id queue_writer_id(const struct queue_writer *w);
+/* Recipients may come at any time before commit (they are written in front
+ * of the content all the same). */
+void queue_writer_rcpt(struct queue_writer *w, const struct queue_rcpt *r);
+/* Content bytes, stored as they are. */
+void queue_writer_body(struct queue_writer *w, struct span bytes);
+/* True when so much waits for the disk that the caller should pause its
+ * input until `ready` is called. */
+typedef void (*queue_ready_fn)(void *arg);
+bool queue_writer_busy(struct queue_writer *w, queue_ready_fn ready,
+    void *arg);
+uint64_t queue_writer_size(const struct queue_writer *w); /* content */
+/* Makes it durable; done is called once with e NULL when the message would
+ * survive a power cut, else with why not (then nothing is left behind). *w is
+ * NULL at once. */
+typedef void (*queue_commit_fn)(void *arg, struct queue_id id,
+    const struct err *e);
+void queue_writer_commit(struct queue_writer **w, queue_commit_fn done,
+    void *arg);
+void queue_writer_abort(struct queue_writer **w);
+/* Blocking form of commit, for tools and processes without a loop. */
+int queue_writer_commit_sync(struct queue_writer **w, struct queue_id *out,
+    struct err *e);
+
+/* Bytes and inodes free on the queue's file system, for 452 4.3.1. */
+int queue_free_space(struct queue *q, uint64_t *out_bytes,
+    uint64_t *out_inodes, struct err *e);
+
+/* ---- reading ---- */
+enum rcpt_state { RCPT_TODO, RCPT_DONE, RCPT_BOUNCED /* and reported */ };
+
+struct queue_rcpt_status {
+	enum rcpt_state state;
+	int64_t last_try_us;  /* 0: never */
+	struct span dsn, reason, remote; /* of the last failure */
+};
+
+/* An opened message. All spans live in its arena. */
+struct queue_message {
+	struct queue_id id;
+	struct queue_envelope env;
+	uint32_t rcpt_count, todo_count;
+	uint64_t content_at, content_size; /* in the file */
+	uint32_t content_crc;
+	int64_t next_try_s; /* 0: at once */
+	uint32_t tries;
+	int fd;             /* read-write for qmgr, else read-only */
+	struct arena arena;
+};
+/* Opens and verifies (frame, id, length; the content's checksum only with
+ * check_content). A damaged file: permanent err; the caller moves it to
+ * corrupt/. ENOENT: e->sysno. */
+int queue_message_open(struct queue *q, enum queue_dir dir,
+    struct queue_id id, int flags /* O_RDONLY, O_RDWR */, bool check_content,
+    struct queue_message **out, struct err *e);
+/* The same from a descriptor, for agents and tools. */
+int queue_message_from_fd(int fd, bool check_content,
+    struct queue_message **out, struct err *e);
+void queue_message_close(struct queue_message **m);
+/* Recipients in pages: fills up to max from index `from`; spans live in the
+ * message's arena. Returns how many, or -1. */
+int queue_message_rcpts(struct queue_message *m, uint32_t from, uint32_t max,
+    struct queue_rcpt *out, struct queue_rcpt_status *out_status,
+    struct err *e);
+
+/* ---- changing (one owner: qmgr, or a tool that holds qmgr's lock) ---- */
+/* Marks a recipient in place (one byte); durable only after
+ * queue_message_sync. */
+int queue_message_mark(struct queue_message *m, uint32_t rcpt_index,
+    enum rcpt_state state, struct err *e);
+/* Records the last failures (replaces the notes that stood there). */
+struct queue_note {
+	uint32_t rcpt_index;
+	int64_t at_us;
+	struct span dsn, reason, remote;
+};
+int queue_message_notes(struct queue_message *m, const struct queue_note *n,
+    size_t count, int64_t next_try_s, struct err *e);
+int queue_message_sync(struct queue_message *m, struct err *e);
+/* Durable rename between sealed places. */
+int queue_move(struct queue *q, struct queue_id id, enum queue_dir from,
+    enum queue_dir to, struct err *e);
+/* Sets the time of next trial of a file in deferred/. */
+int queue_set_time(struct queue *q, struct queue_id id, int64_t next_try_s,
+    struct err *e);
+int queue_remove(struct queue *q, struct queue_id id, enum queue_dir dir,
+    struct err *e);
+/* Calls fn for each id in a directory (0 on), in no order; fn returning
+ * false ends it. Names that are no ids are skipped (one warning). */
+typedef bool (*queue_scan_fn)(void *arg, struct queue_id id,
+    int64_t mtime_s);
+int queue_scan(struct queue *q, enum queue_dir dir, queue_scan_fn fn,
+    void *arg, struct err *e);
+/* What a scan does with incoming/: removes what was never answered: all
+ * files of slots not in living (bit set of 256), see the table of states. */
+int queue_recover_incoming(struct queue *q, const uint8_t living[32],
+    unsigned *out_removed, struct err *e);
+
+/* qmgr's lock on the whole queue (pid/qmgr.lock): -1 EAGAIN when held. */
+int queue_lock(struct queue *q, bool wait, int *out_fd, struct err *e);
+
+#endif
