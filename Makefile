@@ -40,8 +40,17 @@ LIBS_auth := -lpam
 LIBS_resolver := -lunbound
 
 # ---- what there is ---------------------------------------------------------
-DAEMONS := $(patsubst %/,%,$(dir $(wildcard $(foreach d,master smtpd pickup \
-	qmgr smtp local bounce auth resolver imapd log,$(d)/$(d).c))))
+# PROGRAM:FOLDER/MAIN.c; a row whose main file is not there is left out.
+PROGRAM_ROWS := master:master/master smtpd:smtpd/smtpd pickup:pickup/pickup \
+	qmgr:qmgr/qmgr smtp:smtp/smtp local:local/local bounce:bounce/bounce \
+	auth:auth/auth resolver:resolver/resolver log:log/log \
+	imap-login:imapd/imap_login imap-spawn:imapd/imap_spawn \
+	imap-session:imapd/imap_session
+ROWS := $(foreach r,$(PROGRAM_ROWS),$(if \
+	$(wildcard $(lastword $(subst :, ,$(r))).c),$(r)))
+DAEMONS := $(foreach r,$(ROWS),$(firstword $(subst :, ,$(r))))
+MAINS := $(foreach r,$(ROWS),$(lastword $(subst :, ,$(r))).c)
+FOLDERS := $(sort $(patsubst %/,%,$(dir $(MAINS))))
 TOOLS := $(patsubst tools/%.c,%,$(wildcard tools/*.c))
 PARAMS := $(wildcard */*_params.c)
 LIB_SRC := $(wildcard lib/*/*.c) $(PARAMS)
@@ -51,14 +60,15 @@ FUZZ := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/*_fuzz.c))
 
 LIB := $(B)/libchappe.a
 obj = $(patsubst %.c,$(B)/%.o,$(1))
-# A daemon's objects but the one with main() and its parameter table.
-parts = $(filter-out $(1)/$(1).c $(PARAMS),$(wildcard $(1)/*.c))
+# A folder's objects but those with main() and its parameter tables.
+parts = $(filter-out $(MAINS) $(PARAMS),$(wildcard $(1)/*.c))
 PROGS := $(DAEMONS:%=$(B)/libexec/%) $(TOOLS:%=$(B)/bin/%)
 
 all: $(PROGS) links
 .PHONY: all links
 
 links: $(PROGS)
+	@mkdir -p $(B)/bin
 	@for n in mailq newaliases; do \
 		ln -sf sendmail $(B)/bin/$$n; done
 
@@ -66,15 +76,21 @@ $(LIB): $(call obj,$(LIB_SRC))
 	@rm -f $@
 	$(AR) rcs $@ $^
 
-define daemon_rules
+define folder_rules
 $(B)/$(1).a: $(call obj,$(call parts,$(1)))
 	@rm -f $$@
 	$$(AR) rcs $$@ $$^
-$(B)/libexec/$(1): $(B)/$(1)/$(1).o $(B)/$(1).a $(LIB)
+endef
+$(foreach f,$(FOLDERS),$(eval $(call folder_rules,$(f))))
+
+# $(1) program, $(2) its main file without .c
+define program_rules
+$(B)/libexec/$(1): $(B)/$(2).o $(B)/$(patsubst %/,%,$(dir $(2))).a $(LIB)
 	@mkdir -p $$(@D)
 	$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS) $$(LIBS_$(1))
 endef
-$(foreach d,$(DAEMONS),$(eval $(call daemon_rules,$(d))))
+$(foreach r,$(ROWS),$(eval $(call program_rules,$(firstword \
+	$(subst :, ,$(r))),$(lastword $(subst :, ,$(r))))))
 
 $(B)/tools.a: $(call obj,$(wildcard tools/common/*.c))
 	@rm -f $@
@@ -89,8 +105,8 @@ $(B)/%.o: %.c
 		-Wsign-conversion) -MMD -MP -c -o $@ $<
 
 # ---- tests -----------------------------------------------------------------
-# tests/unit/DIR/... is linked with the archive of the daemon DIR, if any.
-unit_daemon = $(filter $(DAEMONS),$(firstword $(subst /, ,\
+# tests/unit/DIR/... is linked with the archive of the folder DIR, if any.
+unit_daemon = $(filter $(FOLDERS),$(firstword $(subst /, ,\
 	$(patsubst $(B)/tests/unit/%,%,$(1)))))
 .SECONDEXPANSION:
 $(UNIT): $(B)/%: $(B)/%.o $$(patsubst %,$(B)/%.a,$$(call unit_daemon,$$@)) \

@@ -115,7 +115,7 @@
 	X(F_REMOTE, 46)    /* text: remote MTA for a DSN */                    \
 	X(F_DIAGNOSTIC, 47)/* text: remote reply for a DSN */                  \
 	X(F_ACTION, 48)    /* u64: enum of rcpt_action */                      \
-	X(F_SENDER_TEXT, 49)                                                   \
+	X(F_ACTIVE_US, 49) /* u64: when the message became active */           \
 	X(F_USER, 60)      /* text: login name */                              \
 	X(F_FOUND, 61)     /* u64: 1 yes */                                    \
 	X(F_UID, 62)       /* u64 */                                           \
