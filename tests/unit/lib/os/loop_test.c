@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lib/os/loop.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+struct world {
+	struct loop *loop;
+	struct timer *timer, *other;
+	struct watch *watch;
+	char trail[32];
+};
+
+static void
+mark(struct world *w, char c)
+{
+	const size_t n = strlen(w->trail);
+
+	assert_true(n + 1 < sizeof(w->trail));
+	w->trail[n] = c;
+}
+
+static int
+setup(void **state)
+{
+	struct world *w = calloc(1, sizeof(*w));
+
+	w->loop = loop_new();
+	*state = w;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct world *w = *state;
+
+	timer_free(&w->timer);
+	timer_free(&w->other);
+	watch_free(&w->watch);
+	loop_free(&w->loop);
+	loop_free(&w->loop);
+	free(w);
+	return 0;
+}
+
+static void
+on_first(void *arg)
+{
+	struct world *w = arg;
+
+	mark(w, 'a');
+	assert_false(timer_active(w->timer));
+	timer_free(&w->timer);
+	assert_null(w->timer);
+}
+
+static void
+on_second(void *arg)
+{
+	struct world *w = arg;
+
+	mark(w, 'b');
+	loop_stop(w->loop);
+}
+
+static void
+timers_fire_once_in_order(void **state)
+{
+	struct world *w = *state;
+	const uint64_t start = loop_now_ms(w->loop);
+
+	w->timer = timer_new(w->loop, on_first, w);
+	w->other = timer_new(w->loop, on_second, w);
+	assert_false(timer_active(w->timer));
+	timer_start(w->other, 5);
+	timer_start(w->other, 20);
+	timer_start(w->timer, 1);
+	assert_true(timer_active(w->other));
+	loop_run(w->loop);
+	assert_string_equal(w->trail, "ab");
+	assert_true(loop_now_ms(w->loop) - start >= 20);
+	timer_start(w->other, 1);
+	timer_stop(w->other);
+	assert_false(timer_active(w->other));
+}
+
+static void
+stop_later(void *arg)
+{
+	struct world *w = arg;
+
+	mark(w, 's');
+	loop_stop(w->loop);
+}
+
+static void
+later_again(void *arg)
+{
+	struct world *w = arg;
+
+	mark(w, 'l');
+	loop_later(w->loop, stop_later, w);
+}
+
+static void
+later_runs_from_the_top(void **state)
+{
+	struct world *w = *state;
+
+	loop_later(w->loop, later_again, w);
+	loop_later(w->loop, later_again, w);
+	assert_string_equal(w->trail, "");
+	loop_run(w->loop);
+	assert_string_equal(w->trail, "llss");
+	loop_later(w->loop, later_again, w); /* freed with the loop */
+}
+
+static void
+on_readable(void *arg, int events)
+{
+	struct world *w = arg;
+
+	mark(w, events == WATCH_READ ? 'r' : '?');
+	if (strlen(w->trail) == 3) {
+		watch_free(&w->watch);
+		loop_stop(w->loop);
+	}
+}
+
+static void
+watches_are_level_triggered(void **state)
+{
+	struct world *w = *state;
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	w->watch = watch_new(w->loop, pair[0], on_readable, w);
+	watch_set(w->watch, WATCH_READ);
+	assert_int_equal(write(pair[1], "x", 1), 1);
+	loop_run(w->loop);
+	assert_string_equal(w->trail, "rrr");
+	close(pair[0]);
+	close(pair[1]);
+}
+
+static void
+on_both(void *arg, int events)
+{
+	struct world *w = arg;
+
+	mark(w, events == (WATCH_READ | WATCH_WRITE) ? 'e' : '?');
+	loop_stop(w->loop);
+}
+
+static void
+a_hang_up_is_seen(void **state)
+{
+	struct world *w = *state;
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	close(pair[1]);
+	w->watch = watch_new(w->loop, pair[0], on_both, w);
+	watch_set(w->watch, WATCH_READ | WATCH_WRITE);
+	loop_run(w->loop);
+	assert_string_equal(w->trail, "e");
+	watch_free(&w->watch);
+	close(pair[0]);
+}
+
+static void
+on_signal(int signo, void *arg)
+{
+	struct world *w = arg;
+
+	mark(w, signo == SIGUSR1 ? 'u' : '?');
+	loop_stop(w->loop);
+}
+
+static void
+signals_come_to_the_loop(void **state)
+{
+	struct world *w = *state;
+
+	loop_signal(w->loop, SIGUSR1, on_signal, w);
+	raise(SIGUSR1);
+	raise(SIGPIPE);
+	loop_run(w->loop);
+	assert_string_equal(w->trail, "u");
+}
+
+static void
+the_wall_clock_can_be_shifted(void **state)
+{
+	int status;
+	const time_t now = time(NULL);
+	const pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0) {
+		setenv("CHAPPE_CLOCK_OFFSET_S", "-86400", 1);
+		_exit(llabs(clock_wall_us() / 1000000 - (now - 86400)) > 5);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_true(llabs(clock_wall_us() / 1000000 - now) <= 5);
+}
+
+#define LOOP_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LOOP_TEST(the_wall_clock_can_be_shifted),
+		LOOP_TEST(timers_fire_once_in_order),
+		LOOP_TEST(later_runs_from_the_top),
+		LOOP_TEST(watches_are_level_triggered),
+		LOOP_TEST(a_hang_up_is_seen),
+		LOOP_TEST(signals_come_to_the_loop),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
