@@ -139,6 +139,13 @@ struct common_conf {
 	const char *maillog_file;
 	const char *home_mailbox, *mail_spool_directory, *mail_location;
 	const char *debug_classes;
+	const char *protocols;     /* "imap" or "" */
+	const char *listen;        /* addresses for IMAP: "*, ::" */
+	int64_t imap_port, imaps_port; /* 0: off */
+	/* Certificate chain and key, PEM files that master reads; Postfix's
+	 * names; IMAP's ssl_cert and ssl_key default to them. */
+	const char *smtpd_tls_cert_file, *smtpd_tls_key_file;
+	const char *ssl_cert, *ssl_key;
 	int64_t default_process_limit, ipc_timeout;
 };
 extern const struct param common_params[];

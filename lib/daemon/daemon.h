@@ -12,7 +12,9 @@
  * How master starts a daemon (nothing else may start one):
  *   PROGRAM -c CONFDIR -n SERVICE -g GENERATION [-o name=value]...
  *           -l KIND[,KIND...] [ARGUMENT...]
- * KIND is "inet" or "unix", one for each inherited listener. Descriptor 3 is
+ * KIND is "inet", "unix", "imap" or "imaps" (inet listeners that master made
+ * from protocols, listen, imap_port and imaps_port), one for each inherited
+ * listener. Descriptor 3 is
  * the control channel to master (SOCK_SEQPACKET), 4 and up the listeners in
  * that order; all else is closed but 0-2 (/dev/null, and stderr). master has
  * already set the user for programs that do not run as root. A daemon sends
@@ -31,6 +33,7 @@ struct daemon;
 struct daemon_listener {
 	int fd;
 	bool inet;       /* else unix */
+	char kind[8];    /* the KIND: tells imaps from imap */
 	unsigned index;  /* 0.. */
 };
 
