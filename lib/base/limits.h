@@ -41,6 +41,7 @@ enum {
 	/* Inside */
 	LIMIT_IPC_MESSAGE = 65536,    /* one datagram */
 	LIMIT_IPC_FDS = 4,
+	LIMIT_IPC_BACKLOG = 16 << 20, /* queued to a peer that does not read */
 	LIMIT_LOG_LINE = 4096,
 	LIMIT_CONFIG_LINE = 65536,
 	LIMIT_TABLE_VALUE = 65536,

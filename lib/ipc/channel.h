@@ -33,7 +33,8 @@ struct channel_handler {
 struct channel *channel_new(struct loop *loop, int fd,
     const struct channel_handler *handler, void *arg);
 void channel_free(struct channel **c);
-/* Sends, or queues a copy (with duplicates of the descriptors). */
+/* Sends, or queues a copy (with duplicates of the descriptors). After the
+ * end of the connection it does nothing. */
 void channel_send(struct channel *c, struct msg_out *m);
 /* Messages queued and not yet sent. */
 size_t channel_backlog(const struct channel *c);
@@ -59,7 +60,9 @@ struct client_options {
 	                         50 ms doubling to 1 s); else on demand */
 	void *arg;
 };
+/* The options' strings are copied. */
 struct client *client_new(struct loop *loop, const struct client_options *o);
+/* Forgets all calls: their functions are not called. */
 void client_free(struct client **c);
 /* Calls: m (its id is set here) is sent when there is a connection and
  * credit. Calls in flight when the connection is lost fail at once with a
@@ -85,18 +88,23 @@ struct request;     /* one request to be answered, now or later */
 struct server_handler {
 	enum msg_type type;
 	/* Owns *r: answers it now or keeps it. Notices come with r's id 0 and
-	 * need no answer (request_drop). A malformed message: return -1, the
-	 * connection is closed. */
+	 * need no answer (request_drop). A malformed message: return -1 with
+	 * r neither kept nor answered: the connection is closed, with a
+	 * warning. */
 	int (*handle)(struct request *r, struct msg_in *m, void *arg);
 };
 struct server_options {
 	const struct server_handler *handlers; /* ends with handle NULL */
-	unsigned credit;                       /* requests a connection */
+	unsigned credit;                       /* requests a connection has
+	                                          open at most; 0: 100. More
+	                                          close it */
 	unsigned connections_max;              /* 0: 1000 */
 	/* Who may connect; NULL: only our own daemons' users, root, and in a
 	 * private instance the one user. */
 	bool (*allow)(const struct peer *peer, void *arg);
 	void (*opened)(struct server_conn *conn, void *arg);
+	/* Exactly once for each opened one, also from server_conn_close and
+	 * server_free; conn and what its owner set end with it. */
 	void (*closed)(struct server_conn *conn, void *arg);
 	void *arg;
 };
@@ -107,7 +115,17 @@ void server_client(struct server *s, int fd);
 /* Takes over a connection that this process made itself but on which it
  * answers requests (a delivery agent's connection to qmgr). */
 struct server_conn *server_adopt(struct server *s, int fd);
+/* (No MSG_HELLO is sent there, and no credit enforced: what this end takes
+ * it says in a message of its own.) */
 size_t server_conn_count(const struct server *s);
+/* Requests not answered yet, over all connections. */
+size_t server_open_requests(const struct server *s);
+/* Tells every client, those to come included, that this process leaves:
+ * clients send nothing more, wait for their answers and connect anew. */
+void server_leave(struct server *s);
+/* The users that `allow` NULL lets in besides root and the own one: for the
+ * whole process, set once by lib/daemon. At most 32. */
+void server_allow_uids(const uid_t *uids, size_t count);
 
 /* A place for the owner's data of a connection; the peer. */
 void server_conn_set(struct server_conn *c, void *data);

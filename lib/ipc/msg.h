@@ -78,6 +78,8 @@ bool msg_next(const struct msg_in *m, enum msg_field f, size_t *cursor,
 /* The next value of a repeated plain field. */
 bool msg_next_value(const struct msg_in *m, enum msg_field f, size_t *cursor,
     struct span *out);
+/* A value of msg_next_value as a number; false when it is none. */
+bool msg_value_u64(struct span value, uint64_t *out);
 /* -1 (and bad) when there is none left. The caller closes it. */
 int msg_take_fd(struct msg_in *m);
 /* The error carried by F_ERR_KIND etc.; false when there is none. */
