@@ -45,6 +45,7 @@ enum {
 	LIMIT_LOG_LINE = 4096,
 	LIMIT_CONFIG_LINE = 65536,
 	LIMIT_TABLE_VALUE = 65536,
+	LIMIT_TABLE_ROW = 1 << 20,    /* one row of a table's text */
 	LIMIT_PATH = 4096,
 };
 

@@ -13,6 +13,7 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "lib/base/buf.h"
@@ -31,7 +32,8 @@ struct param {
 	const char *name; /* NULL ends a table */
 	enum param_type type;
 	size_t offset;       /* of the member in the daemon's struct */
-	const char *def;     /* text; may hold $name */
+	const char *def;     /* text; may hold $name; NULL: found out from the
+	                        host (myhostname, mydomain) */
 	int64_t min, max;    /* PARAM_T_INT as is; PARAM_T_TIME in ms */
 	const char *words;   /* PARAM_T_ENUM: "none may encrypt" */
 	const char *help;    /* one line */
@@ -94,6 +96,10 @@ typedef void (*conf_report_fn)(void *arg, const struct err *e);
 int conf_check(struct conf *c, conf_report_fn report, void *arg,
     struct err *e);
 
+/* The known parameter whose name is nearest to a mistyped one, or NULL when
+ * none is near. */
+const char *conf_nearest(struct conf *c, const char *name);
+
 /* Fills a daemon's struct from a table (adds the table first). */
 int conf_fill(struct conf *c, const struct param *table, void *out,
     struct err *e);
@@ -146,6 +152,13 @@ struct common_conf {
 	 * names; IMAP's ssl_cert and ssl_key default to them. */
 	const char *smtpd_tls_cert_file, *smtpd_tls_key_file;
 	const char *ssl_cert, *ssl_key;
+	const char *mail_name;    /* "Postfix", for the greeting */
+	const char *mail_version;
+	const char *config_directory; /* where main.cf was read from */
+	int64_t virtual_alias_expansion_limit, virtual_alias_recursion_limit;
+	bool append_at_myorigin, append_dot_mydomain, allow_percent_hack,
+	    swap_bangpath, allow_untrusted_routing, biff;
+	const char *proxy_interfaces, *compatibility_level;
 	int64_t default_process_limit, ipc_timeout;
 };
 extern const struct param common_params[];

@@ -30,8 +30,9 @@ struct master_service {
 	struct master_service *next;
 };
 
-/* Parses a file; the list and its strings live in the arena. text may come
- * with extra lines (tests/instance -M). Errors: "FILE: line N: ...". */
+/* Parses a file; the list and its strings live in the arena, whose maximum is
+ * at least 256 KiB (a file that fills it is an error). text may come with
+ * extra lines (tests/instance -M). Errors: "FILE: line N: ...". */
 int master_cf_load(const char *file, struct arena *a,
     struct master_service **out, struct err *e);
 int master_cf_parse(const char *file, struct span text, struct arena *a,

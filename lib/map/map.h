@@ -33,6 +33,12 @@ const char *map_name(const struct map *m); /* "hash:/etc/aliases" */
 /* Where the entry of the last MAP_FOUND stands: "FILE:LINE" or the name. */
 const char *map_where(const struct map *m);
 
+/* Calls fn for each entry of an index or texthash table, in no order; other
+ * types can't be listed and are an error. The spans live during the call. */
+typedef void (*map_each_fn)(void *arg, struct span key, struct span value,
+    unsigned line);
+int map_each(struct map *m, map_each_fn fn, void *arg, struct err *e);
+
 /* A list of tables "hash:/a, pcre:/b" asked in order; first found wins; a
  * failure ends the search. */
 struct maps;
@@ -56,6 +62,10 @@ void match_list_free(struct match_list **l);
 /* 1 matches, 0 not, -1 a table failed. */
 int match_list_domain(struct match_list *l, struct span domain,
     struct err *e);
+/* The same, where a plain word also stands for its subdomains (relay_domains
+ * and others of Postfix's parent_domain_matches_subdomains). */
+int match_list_domain_tree(struct match_list *l, struct span domain,
+    struct err *e);
 int match_list_address(struct match_list *l, const char *ip, struct err *e);
 /* domain or ip literal against the same list (inet_interfaces also match
  * "[ip]" domains: callers see to that). */
@@ -65,18 +75,23 @@ int match_list_address(struct match_list *l, const char *ip, struct err *e);
 struct map_builder;
 int map_builder_begin(const char *spec, mode_t mode, struct map_builder **out,
     struct err *e);
-/* duplicate: true when the key stood there already (then nothing changes
- * unless replace). */
+/* line: where the row stands in the text, 0 if unknown. duplicate: true when
+ * the key stood there already (then nothing changes unless replace). */
 int map_builder_add(struct map_builder *b, struct span key, struct span value,
-    bool replace, bool *out_duplicate, struct err *e);
+    unsigned line, bool replace, bool *out_duplicate, struct err *e);
 int map_builder_commit(struct map_builder **b, struct err *e);
 void map_builder_abort(struct map_builder **b);
 
-/* Splits the text form of tables and aliases(5) into rows: comments, blank
- * and continuation lines handled. */
+/* Splits the text form of tables, aliases(5), main.cf and master.cf into
+ * rows: blank lines and comments ("#" as the first visible byte) are skipped,
+ * a line that begins with white space continues the last one (joined as it
+ * is, white space included). A row longer than LIMIT_TABLE_ROW leaves
+ * row.spilt set: callers ask buf_ok(&t->row). The row lives until the next
+ * call. */
 struct table_text {
 	struct span rest;
-	unsigned line; /* of the row last returned */
+	unsigned line; /* where the row last returned begins */
+	unsigned next_line;
 	struct buf row;
 };
 void table_text_init(struct table_text *t, struct span text);
