@@ -129,6 +129,55 @@ $(FUZZ): $(B)/%: $(B)/%.o $(LIB)
 fuzz-build: $(FUZZ)
 .PHONY: fuzz-build
 
+# ---- check -----------------------------------------------------------------
+# Every target below that needs packages gets them by tests/deps first; with
+# DEPS=no nothing is installed: what is missing is named, and that is all.
+unit-build: $(UNIT)
+deps:
+	@tests/deps build
+deps-check:
+	@tests/deps check
+
+HEADERS := $(wildcard lib/*/*.h $(FOLDERS:%=%/*.h) tools/*/*.h)
+# Each header compiles alone.
+check-headers: $(HEADERS:%=$(B)/%.alone)
+$(B)/%.h.alone: %.h
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Wno-unused-function -fsyntax-only -MMD -MP \
+		-MT $@ -MF $@.d -x c $<
+	@touch $@
+
+check: deps-check
+	@MODE=$(MODE) B=$(B) tests/run
+# check, and what does not fit into its time.
+check-full: deps-check
+	@MODE=$(MODE) B=$(B) tests/run --full
+# Some tests: make only ONLY="unit/lib/proto/*"
+only: deps-check
+	@MODE=$(MODE) B=$(B) tests/run --only '$(ONLY)'
+lint:
+	@tests/lint
+.PHONY: unit-build deps deps-check check-headers check check-full only lint
+
+# The fuzzers themselves, each for FUZZ_S seconds.
+FUZZ_S ?= 30
+fuzz: deps-check
+	@$(MAKE) MODE=fuzz fuzz-build
+	@for f in $(patsubst $(B)/%,%,$(FUZZ)); do \
+		n=$$(basename $$f _fuzz); mkdir -p build/fuzz/found/$$n; \
+		build/fuzz/$$f -max_total_time=$(FUZZ_S) -timeout=10 \
+			-artifact_prefix=build/fuzz/found/$$n- \
+			build/fuzz/found/$$n tests/fuzz/corpus/$$n || exit 1; \
+	done
+.PHONY: fuzz
+
+# A private instance that shows the whole way of a mail; DEMO=once: stops by
+# itself.
+demo: deps
+	@$(MAKE) --no-print-directory -s -j$$(nproc) all
+	@MODE=$(MODE) B=$(B) tests/demo $(DEMO)
+.PHONY: demo
+
 clean:
 	rm -rf build
 help:
