@@ -14,6 +14,7 @@ struct loop {
 	uv_idle_t idle;	 /* runs while there is something deferred */
 	struct list deferred;
 	struct list signals;
+	struct list orphans;
 	loop_later_fn on_wake;
 	bool stopping;
 };
@@ -96,6 +97,7 @@ loop_new(void)
 	signal(SIGPIPE, SIG_IGN);
 	list_init(&loop->deferred);
 	list_init(&loop->signals);
+	list_init(&loop->orphans);
 	must(uv_loop_init(&loop->uv));
 	must(uv_async_init(&loop->uv, &loop->wake, on_wake));
 	must(uv_idle_init(&loop->uv, &loop->idle));
@@ -144,6 +146,13 @@ loop_free(struct loop **ref)
 		list_remove(link);
 		if (d->fn == run_later)
 			later_free(d->arg);
+	}
+	LIST_EACH(&loop->orphans, link)
+	{
+		struct deferred *d = CONTAINER_OF(link, struct deferred, link);
+
+		list_remove(link);
+		d->fn(d->arg);
 	}
 	uv_walk(&loop->uv, close_any, NULL);
 	while (uv_run(&loop->uv, UV_RUN_DEFAULT) != 0)
@@ -388,6 +397,14 @@ void
 deferred_cancel(struct deferred *d)
 {
 	list_remove(&d->link);
+}
+
+void
+loop_orphan(struct loop *loop, struct deferred *d, loop_later_fn fn)
+{
+	list_remove(&d->link);
+	d->fn = fn;
+	list_push(&loop->orphans, &d->link);
 }
 
 void

@@ -25,6 +25,11 @@ void deferred_init(struct deferred *d, loop_later_fn fn, void *arg);
 void deferred_set(struct loop *loop, struct deferred *d);
 void deferred_cancel(struct deferred *d);
 
+/* Registers something without an owner, such as a stream that says farewell:
+ * fn(d->arg) is called if loop_free comes first. Taken back with
+ * deferred_cancel. */
+void loop_orphan(struct loop *loop, struct deferred *d, loop_later_fn fn);
+
 /* The one function that a wake-up from another thread calls on the loop. */
 void loop_set_wake(struct loop *loop, loop_later_fn fn);
 void loop_wake(struct loop *loop);

@@ -8,7 +8,10 @@
  * owner queued. When its input buffer is full it stops reading; when output
  * passes output_max it still takes more (the owner asks stream_pending and
  * stops producing) up to twice that, beyond which the stream fails with
- * 4.4.2. Memory for buffers is held only while there are bytes in them.
+ * 4.4.2. Memory for buffers is held only while there are bytes in them. A
+ * paused stream does not read, so it tells of no end either; any other tells
+ * of the peer's end right after the `input` call for its last bytes, even if
+ * the owner left some: who is busy with an earlier request pauses.
  * Exactly one of the end callbacks (`closed`) is called, once; the owner then
  * calls stream_free. Freeing inside any callback is legal.
  */
@@ -56,8 +59,8 @@ struct stream *stream_new(struct loop *loop, int fd,
 
 /* Starts a connection to an address (from an own address, or NULL). fn is
  * called once with 0, or -1 and err after timeout_ms or a refusal; on success
- * the descriptor is the caller's, for stream_new. Cancel with connect_free,
- * legal at any time. */
+ * the descriptor is the caller's, for stream_new. The caller frees it with
+ * connect_free, which cancels; legal at any time, also inside fn. */
 struct connecting;
 typedef void (*connect_fn)(void *arg, int fd, const struct err *e);
 struct connecting *connect_start(struct loop *loop, const struct sockaddr *to,

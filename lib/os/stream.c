@@ -1,0 +1,702 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lib/os/stream.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <openssl/err.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/mem.h"
+#include "lib/os/loop_uv.h"
+#include "lib/os/tls_ssl.h"
+
+enum {
+	CHUNK = 65536,	    /* bytes read in one go */
+	TLS_RECORD = 16384, /* RFC 8446 5.1 */
+};
+
+enum security {
+	SEC_PLAIN,
+	SEC_ASKED, /* TLS begins when the plain output is gone */
+	SEC_HANDSHAKE,
+	SEC_TLS,
+};
+
+struct stream {
+	struct loop *loop;
+	int fd;
+	struct watch *watch;
+	struct timer *timer; /* made when first needed */
+	const struct stream_handler *handler;
+	void *arg;
+	size_t output_max;
+	struct buf in, out;
+	size_t in_at, out_at; /* bytes at the front that are done with */
+
+	enum security security;
+	struct tls_ctx *ctx; /* borrowed until the handshake begins */
+	char *name;
+	SSL *ssl;
+	int tls_wants; /* WATCH_* that the handshake waits for */
+	bool buffered_is_tls;
+	size_t plain_left; /* output that goes out before TLS */
+
+	struct deferred due; /* a call of `service` */
+	unsigned busy;	     /* depth of our calls on the stack */
+	bool paused;
+	bool retell; /* call input though nothing new came */
+	bool eof;
+	bool write_blocked;
+	bool overflowed;
+	bool undrained; /* `drained` is owed */
+	bool ended;	/* `closed` was called, or is not to be */
+	bool finishing;
+	bool said_all; /* while finishing: our side is shut */
+	bool dead;     /* stream_free was called */
+};
+
+static void service(struct stream *s, int events);
+
+static size_t
+held(const struct stream *s)
+{
+	return s->in.n - s->in_at;
+}
+
+static size_t
+room(const struct stream *s)
+{
+	return s->in.max - held(s);
+}
+
+size_t
+stream_pending(const struct stream *s)
+{
+	return s->out.n - s->out_at;
+}
+
+static bool
+gone(const struct stream *s)
+{
+	return s->ended || s->dead;
+}
+
+/* True while there is an owner who may be called. */
+static bool
+alive(const struct stream *s)
+{
+	return !gone(s) && !s->finishing;
+}
+
+/* ---- the end ---- */
+static void
+release_io(struct stream *s)
+{
+	deferred_cancel(&s->due);
+	watch_free(&s->watch);
+	timer_free(&s->timer);
+}
+
+static void
+destroy(struct stream *s)
+{
+	release_io(s);
+	tls_close(&s->ssl);
+	tls_ctx_free(&s->ctx);
+	buf_wipe(&s->in);
+	buf_wipe(&s->out);
+	mem_free(s->name);
+	if (s->fd >= 0)
+		close(s->fd);
+	mem_free(s);
+}
+
+static void
+leave(struct stream *s)
+{
+	if (--s->busy == 0 && s->dead)
+		destroy(s);
+}
+
+/* Tells the owner of the end, once. A stream without an owner goes. */
+static void
+end(struct stream *s, enum stream_end how, const struct err *e)
+{
+	static const struct err none;
+
+	if (gone(s))
+		return;
+	s->ended = true;
+	release_io(s);
+	s->busy++;
+	if (s->finishing)
+		s->dead = true;
+	else
+		s->handler->closed(s->arg, how, e != NULL ? e : &none);
+	leave(s);
+}
+
+static void
+lost(struct stream *s, const char *what)
+{
+	struct err e;
+
+	err_sys(&e, "%s", what);
+	memcpy(e.dsn, "4.4.2", 6);
+	end(s, STREAM_LOST, &e);
+}
+
+static void
+lost_tls(struct stream *s, int rc, const char *what)
+{
+	struct err e;
+
+	tls_err(s->ssl, rc, what, &e);
+	end(s, STREAM_LOST, &e);
+}
+
+/* ---- what to wait for ---- */
+static void
+rearm(struct stream *s)
+{
+	int events = 0;
+
+	if (gone(s))
+		return;
+	switch (s->security) {
+	case SEC_PLAIN:
+	case SEC_TLS:
+		if (s->finishing ? !s->eof
+				 : !s->paused && !s->eof && room(s) > 0)
+			events |= WATCH_READ;
+		break;
+	case SEC_ASKED:
+		/* What comes next is TLS: leave it in the socket. */
+		break;
+	case SEC_HANDSHAKE:
+		events |= s->tls_wants;
+		break;
+	}
+	if (s->write_blocked)
+		events |= WATCH_WRITE;
+	watch_set(s->watch, events);
+}
+
+/* ---- reading ---- */
+enum { IO_AGAIN = -1, IO_FAILED = -2 };
+
+/* Bytes read, 0 at the end, IO_AGAIN, or IO_FAILED after ending s. */
+static ssize_t
+read_plain(struct stream *s, uint8_t *to, size_t n)
+{
+	const ssize_t got = recv(s->fd, to, n, 0);
+
+	if (got >= 0)
+		return got;
+	if (errno == EAGAIN || errno == EINTR)
+		return IO_AGAIN;
+	lost(s, "read");
+	return IO_FAILED;
+}
+
+static ssize_t
+read_tls(struct stream *s, uint8_t *to, size_t n)
+{
+	int rc;
+
+	ERR_clear_error();
+	errno = 0;
+	rc = SSL_read(s->ssl, to, (int)n);
+	if (rc > 0)
+		return rc;
+	switch (SSL_get_error(s->ssl, rc)) {
+	case SSL_ERROR_WANT_READ:
+	case SSL_ERROR_WANT_WRITE:
+		return IO_AGAIN;
+	case SSL_ERROR_ZERO_RETURN:
+		return 0;
+	default:
+		lost_tls(s, rc, "TLS read");
+		return IO_FAILED;
+	}
+}
+
+/* Reads what there is and fits, one chunk at most; true when bytes came. */
+static bool
+read_some(struct stream *s)
+{
+	static _Thread_local uint8_t chunk[CHUNK];
+	const bool tls = s->security == SEC_TLS;
+	size_t want = room(s) < CHUNK ? room(s) : CHUNK, n = 0;
+	ssize_t got = 0;
+
+	while (n < want) {
+		got = tls ? read_tls(s, chunk + n, want - n)
+			  : read_plain(s, chunk + n, want - n);
+		if (got <= 0)
+			break;
+		n += (size_t)got;
+		if (!tls)
+			break;
+	}
+	if (got == 0 && want > 0)
+		s->eof = true;
+	if (n == 0 || s->ended)
+		return false;
+	buf_consume(&s->in, s->in_at);
+	s->in_at = 0;
+	buf_add(&s->in, span_of(chunk, n));
+	return true;
+}
+
+/* Decrypted bytes that no event of the socket will announce. */
+static bool
+hidden_input(const struct stream *s)
+{
+	return s->security == SEC_TLS &&
+	       (SSL_pending(s->ssl) > 0 ||
+		   BIO_pending(SSL_get_rbio(s->ssl)) > 0);
+}
+
+static void
+take_input(struct stream *s, int events)
+{
+	bool tell = s->retell;
+
+	if (s->security != SEC_PLAIN && s->security != SEC_TLS)
+		return;
+	if (s->paused)
+		return;
+	if (!s->eof && room(s) > 0 &&
+	    ((events & WATCH_READ) || hidden_input(s)))
+		tell |= read_some(s);
+	s->retell = false;
+	if (tell && held(s) > 0 && alive(s))
+		s->handler->input(s->arg);
+	/* The owner may have paused, or asked to hear of the rest again. */
+	if (alive(s) && s->eof && !s->paused && !s->retell)
+		end(s, STREAM_EOF, NULL);
+}
+
+/* ---- writing ---- */
+/* As read_plain. */
+static ssize_t
+write_plain(struct stream *s, struct span bytes)
+{
+	const ssize_t put = send(s->fd, bytes.p, bytes.n, MSG_NOSIGNAL);
+
+	if (put >= 0)
+		return put;
+	if (errno == EAGAIN || errno == EINTR)
+		return IO_AGAIN;
+	lost(s, "write");
+	return IO_FAILED;
+}
+
+static ssize_t
+write_tls(struct stream *s, struct span bytes)
+{
+	int rc, why;
+
+	ERR_clear_error();
+	errno = 0;
+	rc = SSL_write(s->ssl, bytes.p,
+	    (int)(bytes.n < TLS_RECORD ? bytes.n : TLS_RECORD));
+	if (rc > 0)
+		return rc;
+	why = SSL_get_error(s->ssl, rc);
+	if (why == SSL_ERROR_WANT_WRITE || why == SSL_ERROR_WANT_READ)
+		return IO_AGAIN;
+	lost_tls(s, rc, "TLS write");
+	return IO_FAILED;
+}
+
+/* Queued bytes that may go out now: what was queued after TLS was asked for
+ * waits for it. */
+static size_t
+sendable(const struct stream *s)
+{
+	switch (s->security) {
+	case SEC_PLAIN:
+	case SEC_TLS:
+		return stream_pending(s);
+	case SEC_ASKED:
+		return s->plain_left;
+	case SEC_HANDSHAKE:
+		break;
+	}
+	return 0;
+}
+
+/* Hands queued bytes to the kernel as far as it takes them. */
+static void
+flush(struct stream *s)
+{
+	s->write_blocked = false;
+	while (!gone(s) && sendable(s) > 0) {
+		const struct span some = span_slice(
+		    buf_span(&s->out), s->out_at, s->out_at + sendable(s));
+		const ssize_t put = s->security == SEC_TLS
+					? write_tls(s, some)
+					: write_plain(s, some);
+
+		if (put == IO_AGAIN) {
+			s->write_blocked = true;
+			return;
+		}
+		if (put > 0)
+			s->out_at += (size_t)put;
+		if (put > 0 && s->security == SEC_ASKED)
+			s->plain_left -= (size_t)put;
+	}
+	if (stream_pending(s) == 0) {
+		buf_release(&s->out);
+		s->out_at = 0;
+	}
+}
+
+/* Writes, and reads first what a peer may have said before it went: the
+ * reason for its going is worth more than our error in writing to it. */
+static void
+send_output(struct stream *s, int events)
+{
+	if (s->overflowed) {
+		struct err e;
+
+		err_set(&e, ERR_TEMP, "4.4.2", "the peer does not read");
+		end(s, STREAM_LOST, &e);
+		return;
+	}
+	if (stream_pending(s) > 0 &&
+	    (!s->write_blocked || (events & WATCH_WRITE)))
+		flush(s);
+	if (!alive(s) || stream_pending(s) > 0 || !s->undrained)
+		return;
+	s->undrained = false;
+	if (s->handler->drained != NULL)
+		s->handler->drained(s->arg);
+}
+
+/* ---- TLS ---- */
+static void
+begin_tls(struct stream *s)
+{
+	struct span prefix = stream_input(s);
+
+	if (prefix.n > 0 && !s->buffered_is_tls) {
+		struct err e;
+
+		/* RFC 3207 4.2 and its kin: nothing said in plain text may
+		 * count as said under TLS. */
+		err_set(&e, ERR_PERM, "5.5.1", "plain text before TLS");
+		end(s, STREAM_LOST, &e);
+		return;
+	}
+	s->ssl = tls_open(s->ctx, s->fd, prefix, s->name);
+	tls_ctx_free(&s->ctx);
+	stream_consume(s, prefix.n);
+	s->security = SEC_HANDSHAKE;
+	s->tls_wants = WATCH_READ;
+}
+
+static void
+handshake(struct stream *s)
+{
+	int rc;
+
+	ERR_clear_error();
+	errno = 0;
+	rc = SSL_do_handshake(s->ssl);
+	if (rc == 1) {
+		s->security = SEC_TLS;
+		if (s->handler->secured != NULL)
+			s->handler->secured(s->arg);
+		return;
+	}
+	switch (SSL_get_error(s->ssl, rc)) {
+	case SSL_ERROR_WANT_READ:
+		s->tls_wants = WATCH_READ;
+		break;
+	case SSL_ERROR_WANT_WRITE:
+		s->tls_wants = WATCH_WRITE;
+		break;
+	default:
+		lost_tls(s, rc, "TLS handshake");
+	}
+}
+
+/* ---- the turning point: everything happens from here ---- */
+static void drain_and_close(struct stream *s);
+
+static void
+service(struct stream *s, int events)
+{
+	s->busy++;
+	if (s->finishing) {
+		drain_and_close(s);
+		leave(s);
+		return;
+	}
+	if (s->security == SEC_ASKED && s->plain_left == 0)
+		begin_tls(s);
+	if (alive(s) && s->security == SEC_HANDSHAKE)
+		handshake(s);
+	if (alive(s))
+		take_input(s, events);
+	if (alive(s))
+		send_output(s, events);
+	if (alive(s) && held(s) == 0) {
+		buf_release(&s->in);
+		s->in_at = 0;
+	}
+	if (alive(s) && ((s->security == SEC_ASKED && s->plain_left == 0) ||
+			    (hidden_input(s) && !s->paused && room(s) > 0)))
+		deferred_set(s->loop, &s->due);
+	rearm(s);
+	leave(s);
+}
+
+static void
+on_watch(void *arg, int events)
+{
+	service(arg, events);
+}
+
+static void
+on_due(void *arg)
+{
+	service(arg, 0);
+}
+
+static void
+on_timer(void *arg)
+{
+	end(arg, STREAM_TIMEOUT, NULL);
+}
+
+/* Something was asked for: see to it from the loop's top level. */
+static void
+attend(struct stream *s)
+{
+	if (!gone(s))
+		deferred_set(s->loop, &s->due);
+}
+
+/* ---- what owners call ---- */
+struct stream *
+stream_new(struct loop *loop, int fd, const struct stream_limits *limits,
+    const struct stream_handler *handler, void *arg)
+{
+	struct stream *s = MEM_NEW(s);
+	const int on = 1;
+
+	s->loop = loop;
+	s->fd = fd;
+	s->handler = handler;
+	s->arg = arg;
+	s->output_max = limits->output_max;
+	buf_init(&s->in, limits->input_max);
+	buf_init(&s->out, limits->output_max * 2);
+	deferred_init(&s->due, on_due, s);
+	/* We gather small writes ourselves. Not TCP: that is fine too. */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	s->watch = watch_new(loop, fd, on_watch, s);
+	rearm(s);
+	return s;
+}
+
+struct span
+stream_input(const struct stream *s)
+{
+	return span_skip(buf_span(&s->in), s->in_at);
+}
+
+void
+stream_consume(struct stream *s, size_t n)
+{
+	BUG_ON(n > held(s));
+	s->in_at += n;
+	/* service() frees the memory, and reads on. */
+	if (n > 0 && s->busy == 0)
+		attend(s);
+}
+
+void
+stream_pause(struct stream *s)
+{
+	s->paused = true;
+	rearm(s);
+}
+
+void
+stream_resume(struct stream *s)
+{
+	s->paused = false;
+	s->retell = held(s) > 0;
+	if (s->retell || s->eof || hidden_input(s))
+		attend(s);
+	rearm(s);
+}
+
+void
+stream_write(struct stream *s, struct span bytes)
+{
+	if (!alive(s) || bytes.n == 0)
+		return;
+	if (s->out_at > 0 && s->out_at >= s->out.n / 2) {
+		buf_consume(&s->out, s->out_at);
+		s->out_at = 0;
+	}
+	if (bytes.n > s->out.max - s->out.n) {
+		buf_consume(&s->out, s->out_at);
+		s->out_at = 0;
+	}
+	buf_add(&s->out, bytes);
+	s->overflowed |= !buf_ok(&s->out);
+	s->undrained = true;
+	if (!s->write_blocked || s->overflowed)
+		attend(s);
+}
+
+static void
+ask_tls(struct stream *s, struct tls_ctx *ctx)
+{
+	BUG_ON(s->security != SEC_PLAIN);
+	s->security = SEC_ASKED;
+	s->plain_left = stream_pending(s);
+	s->ctx = tls_ctx_ref(ctx);
+	attend(s);
+	rearm(s);
+}
+
+void
+stream_tls_server(struct stream *s, struct tls_ctx *ctx, bool buffered_is_tls)
+{
+	s->buffered_is_tls = buffered_is_tls;
+	ask_tls(s, ctx);
+}
+
+void
+stream_tls_client(struct stream *s, struct tls_ctx *ctx, const char *name)
+{
+	s->name = mem_strdup(name);
+	ask_tls(s, ctx);
+}
+
+bool
+stream_tls_facts(const struct stream *s, struct tls_facts *out)
+{
+	if (s->security != SEC_TLS)
+		return false;
+	tls_facts_get(s->ssl, out);
+	return true;
+}
+
+void
+stream_timeout(struct stream *s, uint64_t ms)
+{
+	if (gone(s))
+		return;
+	if (s->timer == NULL && ms > 0)
+		s->timer = timer_new(s->loop, on_timer, s);
+	if (ms > 0)
+		timer_start(s->timer, ms);
+	else if (s->timer != NULL)
+		timer_stop(s->timer);
+}
+
+int
+stream_fd(const struct stream *s)
+{
+	return s->fd;
+}
+
+void
+stream_free(struct stream **ref)
+{
+	struct stream *s = *ref;
+
+	if (s == NULL)
+		return;
+	*ref = NULL;
+	s->busy++;
+	s->dead = true;
+	release_io(s);
+	leave(s);
+}
+
+/* ---- an orderly farewell ---- */
+static const struct stream_handler nobody;
+
+/* Reads and drops input, so that closing does not answer it with a reset,
+ * which could overtake our last words. */
+static void
+drop_input(struct stream *s)
+{
+	char junk[4096];
+
+	for (int i = 0; i < 16 && !s->eof; i++) {
+		const ssize_t n = recv(s->fd, junk, sizeof(junk), 0);
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n < 0)
+			end(s, STREAM_EOF, NULL);
+		if (n <= 0)
+			s->eof = true;
+	}
+}
+
+static void
+drain_and_close(struct stream *s)
+{
+	drop_input(s);
+	if (!gone(s))
+		flush(s);
+	if (gone(s))
+		return;
+	if (sendable(s) == 0 && !s->said_all) {
+		if (s->security == SEC_TLS)
+			SSL_shutdown(s->ssl);
+		ERR_clear_error();
+		shutdown(s->fd, SHUT_WR);
+		s->said_all = true;
+	}
+	if (s->eof && s->said_all)
+		end(s, STREAM_EOF, NULL);
+	else
+		rearm(s);
+}
+
+static void
+abandon(void *arg)
+{
+	struct stream *s = arg;
+
+	stream_free(&s);
+}
+
+void
+stream_finish(struct stream **ref, uint64_t ms)
+{
+	struct stream *s = *ref;
+
+	if (s == NULL)
+		return;
+	*ref = NULL;
+	if (!alive(s) || s->security == SEC_HANDSHAKE) {
+		stream_free(&s);
+		return;
+	}
+	deferred_cancel(&s->due);
+	s->finishing = true;
+	s->handler = &nobody;
+	stream_timeout(s, ms > 0 ? ms : 1);
+	loop_orphan(s->loop, &s->due, abandon);
+	service(s, 0);
+}
