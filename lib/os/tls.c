@@ -305,7 +305,7 @@ tls_open(struct tls_ctx *ctx, int fd, struct span prefix, const char *name)
 	BIO *bio = wire_new(fd, prefix);
 
 	BUG_ON(ssl == NULL);
-	SSL_set_app_data(ssl, (char *)tls_ctx_ref(ctx));
+	BUG_ON(SSL_set_ex_data(ssl, 0, tls_ctx_ref(ctx)) != 1);
 	SSL_set_bio(ssl, bio, bio);
 	if (ctx->server)
 		SSL_set_accept_state(ssl);
@@ -323,7 +323,7 @@ tls_close(SSL **ref)
 
 	if (*ref == NULL)
 		return;
-	ctx = (struct tls_ctx *)(void *)SSL_get_app_data(*ref);
+	ctx = SSL_get_ex_data(*ref, 0);
 	SSL_free(*ref);
 	*ref = NULL;
 	tls_ctx_free(&ctx);
