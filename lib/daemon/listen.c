@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lib/daemon/daemon_impl.h"
+
+#include "lib/os/log.h"
+
+enum {
+	ACCEPTS_A_ROUND = 8,  /* leave some for the other processes */
+	FULL_PAUSE_MS = 200,  /* when there are no more descriptors */
+};
+
+struct listener_arg {
+	struct daemon *d;
+	const struct daemon_listener *l;
+};
+
+static void
+update(struct daemon *d)
+{
+	bool on = d->accepting && !d->leaving &&
+	    !timer_active(d->accept_again);
+
+	for (size_t i = 0; i < d->options.listener_count; i++)
+		if (d->watches[i] != NULL)
+			watch_set(d->watches[i], on ? WATCH_READ : 0);
+}
+
+static void
+on_accept_again(void *arg)
+{
+	update(arg);
+}
+
+static void
+on_listener(void *arg, int events)
+{
+	const struct listener_arg *a = arg;
+	struct daemon *d = a->d;
+	struct err e;
+
+	(void)events;
+	for (int i = 0; i < ACCEPTS_A_ROUND; i++) {
+		int fd;
+		int n = sock_accept(a->l->fd, &fd, NULL, &e);
+
+		if (n == 0)
+			return;
+		if (n < 0) {
+			log_warning(NULL, "%s", e.text);
+			timer_start(d->accept_again, FULL_PAUSE_MS);
+			update(d);
+			return;
+		}
+		d->spec->client(d, fd, a->l);
+		if (!d->accepting || d->leaving)
+			return;
+	}
+}
+
+void
+daemon_listen_start(struct daemon *d)
+{
+	static struct listener_arg args[LISTENERS_MAX];
+
+	d->accepting = true;
+	d->accept_again = timer_new(d->loop, on_accept_again, d);
+	if (d->spec->client == NULL)
+		return;
+	for (size_t i = 0; i < d->options.listener_count; i++) {
+		args[i] = (struct listener_arg){ d, &d->options.listeners[i] };
+		d->watches[i] = watch_new(d->loop, args[i].l->fd, on_listener,
+		    &args[i]);
+	}
+	update(d);
+}
+
+void
+daemon_accept(struct daemon *d, bool on)
+{
+	d->accepting = on;
+	if (d->accept_again != NULL)
+		update(d);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lib/daemon/programs.h"
+
+#include <linux/capability.h>
+#include <string.h>
+
+static const int local_caps[] = { CAP_SETUID, CAP_SETGID, -1 };
+static const int auth_caps[] = { CAP_DAC_READ_SEARCH, CAP_SETUID, CAP_SETGID,
+	CAP_AUDIT_WRITE, -1 };
+static const int spawn_caps[] = { CAP_SETUID, CAP_SETGID, -1 };
+
+const struct program programs[] = {
+	{ .name = "smtpd",
+	    .user_param = "smtpd_owner",
+	    .stream_socket = true,
+	    .needs_keys = true,
+	    .needs_slot = true },
+	{ .name = "pickup",
+	    .user_param = "mail_owner",
+	    .single = true,
+	    .needs_slot = true },
+	{ .name = "qmgr", .user_param = "mail_owner", .single = true },
+	{ .name = "smtp", .user_param = "net_owner", .is_agent = true },
+	/* Its parent makes lock files for its children and becomes users. */
+	{ .name = "local", .caps = local_caps, .is_agent = true },
+	{ .name = "bounce",
+	    .user_param = "mail_owner",
+	    .single = true,
+	    .needs_slot = true },
+	/* Forks the workers that ask PAM, then becomes auth_owner. */
+	{ .name = "auth", .caps = auth_caps, .single = true },
+	{ .name = "resolver", .user_param = "net_owner", .single = true },
+	{ .name = "imap-login",
+	    .user_param = "login_owner",
+	    .stream_socket = true,
+	    .needs_keys = true },
+	{ .name = "imap-spawn", .caps = spawn_caps, .single = true },
+	{ .name = "log", .user_param = "log_owner", .single = true },
+	{ .name = NULL },
+};
+
+const struct program *
+program_find(const char *name)
+{
+	const struct program *p;
+
+	for (p = programs; p->name != NULL; p++)
+		if (strcmp(p->name, name) == 0)
+			return p;
+	return NULL;
+}
+
+void
+programs_add_params(struct conf *c)
+{
+	conf_add_params(c, common_params);
+	for (const struct program *p = programs; p->name != NULL; p++)
+		if (p->params != NULL)
+			conf_add_params(c, p->params);
+}
