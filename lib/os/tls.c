@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #include <openssl/x509v3.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/limits.h"
 #include "lib/base/mem.h"
 #include "lib/os/tls_ssl.h"
 
@@ -288,6 +290,7 @@ static void
 expect_name(SSL *ssl, const char *name)
 {
 	X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
+	char host[LIMIT_DOMAIN + 2];
 
 	/* RFC 6066 3: an address literal is never sent as server name. */
 	if (X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1)
@@ -295,7 +298,10 @@ expect_name(SSL *ssl, const char *name)
 	ERR_clear_error();
 	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
 	BUG_ON(SSL_set1_host(ssl, name) != 1);
-	SSL_set_tlsext_host_name(ssl, name);
+	/* The macro for this casts a const away. */
+	snprintf(host, sizeof(host), "%s", name);
+	SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+	    host);
 }
 
 SSL *
