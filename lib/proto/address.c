@@ -77,65 +77,87 @@ domain_literal_valid(struct span domain)
 
 /* ---- one mailbox ---------------------------------------------------------- */
 
-/* Takes a quoted string off the front; its content goes to the arena. */
-static bool
-take_quoted(struct span *s, struct arena *a, struct span *out)
+/* Length of the quoted string at the front of s, with its quotes; 0 if it
+ * is not a whole one. */
+static size_t
+quoted_length(struct span s)
 {
-	uint8_t *p = arena_alloc(a, s->n);
-	size_t n = 0;
-	size_t i = 1;
-
-	for (; i < s->n && s->p[i] != '"'; i++) {
-		if (s->p[i] == '\\' && ++i == s->n)
-			return false;
-		if (s->p[i] < ' ' && s->p[i] != '\t')
-			return false;
-		p[n++] = s->p[i];
+	for (size_t i = 1; i < s.n; i++) {
+		if (s.p[i] == '"')
+			return i + 1;
+		if (s.p[i] == '\\' && ++i == s.n)
+			return 0;
+		if ((s.p[i] < ' ' && s.p[i] != '\t') || s.p[i] == 127)
+			return 0;
 	}
-	if (i >= s->n)
+	return 0;
+}
+
+static size_t
+dotted_length(struct span s)
+{
+	size_t n = 0;
+
+	while (n < s.n && (is_atext(s.p[n]) || s.p[n] == '.'))
+		n++;
+	return n;
+}
+
+bool
+address_scan(struct span text, struct span *out_local, struct span *out_domain)
+{
+	struct span domain;
+	size_t n;
+
+	if (text.n == 0 || text.n > LIMIT_ADDRESS || !utf8_valid(text))
 		return false;
-	*out = span_of(p, n);
-	*s = span_skip(*s, i + 1);
+	n = text.p[0] == '"' ? quoted_length(text) : dotted_length(text);
+	if (n == 0 || n > LIMIT_LOCAL_PART)
+		return false;
+	domain = span_skip(text, n);
+	if (domain.n > 0) {
+		if (domain.p[0] != '@')
+			return false;
+		domain = span_skip(domain, 1);
+		if (domain.n > 1 && domain.p[domain.n - 1] == '.')
+			domain.n--;
+		if (!domain_valid(domain) && !domain_literal_valid(domain))
+			return false;
+	} else if (span_eq(text, SPAN("\"\""))) {
+		return false;
+	}
+	*out_local = span_slice(text, 0, n);
+	*out_domain = domain;
 	return true;
 }
 
-static bool
-take_dotted(struct span *s, struct arena *a, struct span *out)
+/* The content of a quoted string, or the bare word itself, in the arena. */
+static struct span
+unquote(struct span local, struct arena *a)
 {
+	uint8_t *p;
 	size_t n = 0;
 
-	while (n < s->n && (is_atext(s->p[n]) || s->p[n] == '.'))
-		n++;
-	*out = arena_dup(a, span_slice(*s, 0, n));
-	*s = span_skip(*s, n);
-	return n > 0;
+	if (local.p[0] != '"')
+		return arena_dup(a, local);
+	p = arena_alloc(a, local.n);
+	for (size_t i = 1; i < local.n - 1; i++) {
+		if (local.p[i] == '\\')
+			i++;
+		p[n++] = local.p[i];
+	}
+	return span_of(p, n);
 }
 
 bool
 address_parse(struct span text, struct arena *a, struct address *out)
 {
-	struct address addr = { .domain = SPAN_EMPTY };
-	bool ok;
+	struct span local, domain;
 
-	if (text.n == 0 || text.n > LIMIT_ADDRESS || !utf8_valid(text))
+	if (!address_scan(text, &local, &domain))
 		return false;
-	ok = text.p[0] == '"' ? take_quoted(&text, a, &addr.local) :
-	    take_dotted(&text, a, &addr.local);
-	if (!ok || addr.local.n > LIMIT_LOCAL_PART)
-		return false;
-	if (text.n > 0) {
-		if (text.p[0] != '@')
-			return false;
-		text = span_skip(text, 1);
-		if (text.n > 1 && text.p[text.n - 1] == '.')
-			text.n--;
-		if (!domain_valid(text) && !domain_literal_valid(text))
-			return false;
-		addr.domain = arena_dup(a, text);
-	}
-	if (addr.local.n == 0 && addr.domain.n == 0)
-		return false;
-	*out = addr;
+	out->local = unquote(local, a);
+	out->domain = arena_dup(a, domain);
 	return true;
 }
 

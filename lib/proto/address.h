@@ -32,6 +32,11 @@ struct address {
  * for more than LIMIT_ADDRESS bytes, and for the empty text. */
 bool address_parse(struct span text, struct arena *a, struct address *out);
 
+/* The same without unquoting, so that nothing is stored: the local part as
+ * written and the domain (empty if none), within text. */
+bool address_scan(struct span text, struct span *out_local,
+    struct span *out_domain);
+
 /* Appends the canonical form. An address without local part and domain (the
  * null sender) appends nothing. */
 void address_print(const struct address *addr, struct buf *out);

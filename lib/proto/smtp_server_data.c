@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lib/proto/smtp_server_impl.h"
+
+#include "lib/base/limits.h"
+#include "lib/base/mem.h"
+
+static void
+fault(struct smtp_server *s, enum data_fault f)
+{
+	if (s->fault == FAULT_NONE)
+		s->fault = f;
+}
+
+/* Is this control byte where it must not be? The state is not yet advanced. */
+static void
+check_byte(struct smtp_server *s, uint8_t c)
+{
+	if (s->conf->bare_newline_ok)
+		return;
+	if (c == '\0')
+		fault(s, FAULT_NUL);
+	if (c == '\n' && s->data_state != DATA_CR &&
+	    s->data_state != DATA_DOT_CR)
+		fault(s, FAULT_LF);
+	if (c != '\n' &&
+	    (s->data_state == DATA_CR || s->data_state == DATA_DOT_CR))
+		fault(s, FAULT_CR);
+}
+
+static enum data_state
+next_state(enum data_state st, uint8_t c)
+{
+	if (c == '\r')
+		return st == DATA_DOT ? DATA_DOT_CR : DATA_CR;
+	if (c == '\n')
+		return st == DATA_CR ? DATA_LINE_START : DATA_MIDDLE;
+	if (c == '.' && st == DATA_LINE_START)
+		return DATA_DOT;
+	return DATA_MIDDLE;
+}
+
+static void
+end_message(struct smtp_server *s)
+{
+	s->state = STATE_COMMAND;
+	s->data_state = DATA_LINE_START;
+}
+
+static bool
+too_big(const struct smtp_server *s)
+{
+	return s->conf->size_max > 0 && s->size > s->conf->size_max;
+}
+
+static struct smtp_reject
+why_refused(const struct smtp_server *s)
+{
+	static const char *const texts[] = {
+		[FAULT_NONE] = "",
+		[FAULT_CR] = "Error: bare <CR> received",
+		[FAULT_LF] = "Error: bare <LF> received",
+		[FAULT_NUL] = "Error: NUL byte received",
+	};
+
+	if (s->fault != FAULT_LF && too_big(s))
+		return (struct smtp_reject){ .verb = SMTP_DATA, .code = 552,
+			.dsn = "5.3.4",
+			.text = "Message size exceeds fixed limit" };
+	return (struct smtp_reject){ .verb = SMTP_DATA, .code = 550,
+		.dsn = "5.5.2", .text = texts[s->fault] };
+}
+
+/* Refuses the message: in LMTP once for each recipient. */
+static void
+refuse_message(struct smtp_server *s, struct smtp_event *out)
+{
+	const struct smtp_reject why = why_refused(s);
+	const unsigned replies = s->conf->lmtp ? s->rcpt_ok : 1;
+
+	for (unsigned i = 0; i < replies; i++) {
+		if (why.code == 552)
+			smtp_server_reply(s, why.code, why.dsn,
+			    span_str(why.text));
+		else
+			smtp_server_reply_host(s, why.code, why.dsn, why.text);
+	}
+	*out = (struct smtp_event){ .type = SMTP_EVENT_BAD,
+		.bad = why.code == 552 ? SMTP_BAD_SIZE : SMTP_BAD_BARE,
+		.reject = why, .aborted = true };
+	s->errors++;
+	end_message(s);
+	smtp_server_forget(s);
+	/* Where its next message begins is anybody's guess, so no more is
+	 * read from a client that ends lines by LF alone. */
+	if (s->fault == FAULT_LF)
+		s->state = STATE_CLOSED;
+}
+
+static void
+message_done(struct smtp_server *s, struct smtp_event *out)
+{
+	if (s->fault != FAULT_NONE || too_big(s)) {
+		refuse_message(s, out);
+		return;
+	}
+	end_message(s);
+	s->waiting = SMTP_EVENT_DATA_END;
+	out->type = SMTP_EVENT_DATA_END;
+	out->size = s->size;
+}
+
+static void
+emit(struct smtp_server *s, struct span bytes, struct smtp_event *out)
+{
+	s->size += bytes.n;
+	if (s->fault != FAULT_NONE || too_big(s) || bytes.n == 0)
+		return;
+	out->type = SMTP_EVENT_CHUNK;
+	out->data = bytes;
+}
+
+/* Takes the dot and CR that were held back, now that they are no end of data:
+ * the dot was stuffing, the CR is part of the message. True if that made an
+ * event. */
+static bool
+release_held(struct smtp_server *s, uint8_t c, struct smtp_event *out)
+{
+	if (s->data_state != DATA_DOT_CR || c == '\n')
+		return false;
+	check_byte(s, c);
+	s->data_state = DATA_CR;
+	emit(s, SPAN("\r"), out);
+	return out->type != SMTP_EVENT_NONE;
+}
+
+static bool
+held_back(enum data_state st)
+{
+	return st == DATA_DOT || st == DATA_DOT_CR;
+}
+
+/* Runs over the input as far as it is one piece of the message: up to a dot
+ * that is not part of it, or the end. */
+size_t
+smtp_server_data(struct smtp_server *s, struct span in, struct smtp_event *out)
+{
+	size_t from = 0, i = 0;
+
+	if (release_held(s, in.p[0], out))
+		return 0;
+	for (; i < in.n; i++) {
+		const uint8_t c = in.p[i];
+		const enum data_state st = s->data_state;
+
+		if (st == DATA_LINE_START && c == '.' && i > from)
+			break;
+		if (st == DATA_DOT_CR && c != '\n')
+			break;
+		check_byte(s, c);
+		if (s->fault == FAULT_LF)
+			break;
+		if (st == DATA_DOT_CR) {
+			message_done(s, out);
+			return i + 1;
+		}
+		s->data_state = next_state(st, c);
+		if (held_back(s->data_state))
+			from = i + 1;
+	}
+	if (s->fault == FAULT_LF) {
+		refuse_message(s, out);
+		return in.n;
+	}
+	emit(s, span_slice(in, from, i), out);
+	return i;
+}

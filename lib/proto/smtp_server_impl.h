@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef CHAPPE_PROTO_SMTP_SERVER_IMPL_H
+#define CHAPPE_PROTO_SMTP_SERVER_IMPL_H
+
+/* What the files of the SMTP server engine share, and nobody else includes. */
+
+#include "lib/base/buf.h"
+#include "lib/proto/smtp_server.h"
+
+enum server_state {
+	STATE_COMMAND,
+	STATE_DATA,      /* between 354 and the end of data */
+	STATE_AUTH,      /* between 334 and the client's line */
+	STATE_TLS,       /* between 220 and the end of the handshake */
+	STATE_CLOSED,
+};
+
+/* Where in a line of the message the next byte stands. */
+enum data_state {
+	DATA_LINE_START,
+	DATA_MIDDLE,
+	DATA_CR,
+	DATA_DOT,    /* a dot at the line's start, not yet passed on */
+	DATA_DOT_CR,
+};
+
+enum hello { HELLO_NONE, HELLO_HELO, HELLO_EHLO };
+
+enum data_fault { FAULT_NONE, FAULT_CR, FAULT_LF, FAULT_NUL };
+
+struct verb_count {
+	uint32_t ok, total;
+};
+
+struct smtp_server {
+	const struct smtp_server_conf *conf;
+	const char *auth_mechs;
+	unsigned caps;
+	enum server_state state;
+	enum hello hello;
+	enum smtp_event_type waiting; /* NONE, or the event not yet answered */
+	enum smtp_verb last;
+	bool any_command, tls, authenticated;
+	bool line_skipped;  /* the line being read is too long */
+	bool line_done;     /* the line is no longer needed */
+	bool in_mail;       /* MAIL was accepted */
+	unsigned rcpt_tried, rcpt_ok, rcpt_answered;
+	unsigned errors, junk;
+	enum data_state data_state;
+	enum data_fault fault; /* the first in the message */
+	uint64_t size;      /* of the message */
+	struct buf line;    /* the command line being read, or in hand */
+	struct buf out;
+	struct smtp_cmd *cmd; /* while an event waits */
+	struct verb_count counts[SMTP_UNKNOWN + 1];
+};
+
+/* What the handler of a line gets beside the session. */
+struct smtp_turn {
+	const struct smtp_cmd *cmd;
+	struct span line; /* without its end */
+	bool more;        /* input stands behind the line */
+	struct smtp_event *out;
+};
+
+/* Adds a reply, of several lines if the text has LF in it. */
+void smtp_server_reply(struct smtp_server *s, unsigned code, const char *dsn,
+    struct span text);
+
+/* The same with our host name in front of the text. */
+void smtp_server_reply_host(struct smtp_server *s, unsigned code,
+    const char *dsn, const char *text);
+
+/* Refuses what was said: a reply, an error counted, a BAD event. */
+void smtp_server_refuse(struct smtp_server *s, struct smtp_event *out,
+    enum smtp_bad bad, unsigned code, const char *dsn, const char *text);
+void smtp_server_refuse_with(struct smtp_server *s, struct smtp_event *out,
+    enum smtp_bad bad, const struct smtp_reject *why);
+
+/* Refuses input behind a command that must be the last, and closes. */
+void smtp_server_refuse_sync(struct smtp_server *s, struct smtp_event *out);
+
+void smtp_server_forget(struct smtp_server *s);
+
+/* Does what a command line asks for (smtp_server_cmd.c). */
+void smtp_server_command(struct smtp_server *s, struct smtp_turn *t);
+
+/* Reads bytes of the message, at least one piece of them, up to an event
+ * (smtp_server_data.c); returns how many it consumed. */
+size_t smtp_server_data(struct smtp_server *s, struct span in,
+    struct smtp_event *out);
+
+#endif
