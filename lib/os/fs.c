@@ -225,6 +225,16 @@ fs_rename(
 }
 
 int
+fs_rename_new(int from_dir, const char *from, int to_dir, const char *to,
+    struct err *e)
+{
+	if (step_fails() ||
+	    renameat2(from_dir, from, to_dir, to, RENAME_NOREPLACE) != 0)
+		return err_sys(e, "rename %s to %s", from, to);
+	return 0;
+}
+
+int
 fs_link(
     int from_dir, const char *from, int to_dir, const char *to, struct err *e)
 {

@@ -45,6 +45,9 @@ int fs_sync_dir(int dir_fd, struct err *e);
 int fs_truncate(int fd, off_t size, struct err *e);
 int fs_rename(int from_dir, const char *from, int to_dir, const char *to,
     struct err *e);
+/* The same, but fails with EEXIST (e->sysno) when the new name is taken. */
+int fs_rename_new(int from_dir, const char *from, int to_dir, const char *to,
+    struct err *e);
 /* link(2): fails with EEXIST (e->sysno) when the name is taken. */
 int fs_link(int from_dir, const char *from, int to_dir, const char *to,
     struct err *e);

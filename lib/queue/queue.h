@@ -7,7 +7,7 @@
  *   incoming/  being accepted, or accepted and only in the journal (not yet
  *              sealed; with queue_commit = file never after a 250)
  *   active/    sealed, due or being delivered
- *   deferred/  sealed, waiting; the file's mtime is the time of next trial
+ *   deferred/  sealed, waiting; notes in the file say until when
  *   hold/      sealed, waiting for the administrator
  *   corrupt/   sealed files that do not verify
  * Sealing makes a file durable on its own: fsync, rename to its sealed place,
@@ -62,10 +62,14 @@ struct queue_envelope {
 };
 
 struct queue;
-/* loop may be NULL for tools that use only the blocking part. */
+/* loop may be NULL for tools that use only the blocking part. Missing
+ * directories are an error of the step that needs them: queue_make_dirs. */
 int queue_open(const char *queue_directory, struct loop *loop,
     struct queue **out, struct err *e);
 void queue_close(struct queue **q);
+/* Makes the directories that are missing (mode 02770, as the caller; master
+ * corrects the owners). */
+int queue_make_dirs(struct queue *q, struct err *e);
 
 /* ---- writing a message (on the loop, asynchronous) ---- */
 struct queue_writer;
@@ -78,6 +82,8 @@ struct queue_id queue_writer_id(const struct queue_writer *w);
 /* Recipients may come at any time before commit (they are written in front
  * of the content all the same). */
 void queue_writer_rcpt(struct queue_writer *w, const struct queue_rcpt *r);
+/* The Message-ID, when the header came by (before commit). */
+void queue_writer_message_id(struct queue_writer *w, struct span message_id);
 /* Content bytes, stored as they are. */
 void queue_writer_body(struct queue_writer *w, struct span bytes);
 /* True when so much waits for the disk that the caller should pause its
@@ -94,7 +100,8 @@ typedef void (*queue_commit_fn)(void *arg, struct queue_id id,
 void queue_writer_commit(struct queue_writer **w, queue_commit_fn done,
     void *arg);
 void queue_writer_abort(struct queue_writer **w);
-/* Blocking form of commit, for tools and processes without a loop. */
+/* Blocking form of commit, for tools and processes without a loop: the queue
+ * was opened with loop NULL. */
 int queue_writer_commit_sync(struct queue_writer **w, struct queue_id *out,
     struct err *e);
 
@@ -109,9 +116,17 @@ struct queue_rcpt_status {
 	enum rcpt_state state;
 	int64_t last_try_us;  /* 0: never */
 	struct span dsn, reason, remote; /* of the last failure */
+	uint64_t mark_at; /* place of the mark byte, for queue_mark_at */
 };
 
-/* An opened message. All spans live in its arena. */
+/* The last failure of one recipient. */
+struct queue_note {
+	uint32_t rcpt_index;
+	int64_t at_us;
+	struct span dsn, reason, remote;
+};
+
+/* An opened message. All spans of the envelope live in its arena. */
 struct queue_message {
 	struct queue_id id;
 	struct queue_envelope env;
@@ -122,6 +137,13 @@ struct queue_message {
 	uint32_t tries;
 	int fd;             /* read-write for qmgr, else read-only */
 	struct arena arena;
+	/* private */
+	struct arena page;
+	struct queue_note *notes; /* by recipient index */
+	size_t note_count;
+	uint64_t *group_at;       /* where each RECORD_GROUP-th recipient is */
+	uint64_t end_at;          /* behind the end record: the notes */
+	uint64_t envelope_end, more_at, more_end;
 };
 /* Opens and verifies (frame, id, length; the content's checksum only with
  * check_content). A damaged file: permanent err; the caller moves it to
@@ -133,8 +155,9 @@ int queue_message_open(struct queue *q, enum queue_dir dir,
 int queue_message_from_fd(int fd, bool check_content,
     struct queue_message **out, struct err *e);
 void queue_message_close(struct queue_message **m);
-/* Recipients in pages: fills up to max from index `from`; spans live in the
- * message's arena. Returns how many, or -1. */
+/* Recipients in pages: fills up to max from index `from`; spans live until
+ * the next call or the close. out_status may be NULL. Returns how many, or
+ * -1. */
 int queue_message_rcpts(struct queue_message *m, uint32_t from, uint32_t max,
     struct queue_rcpt *out, struct queue_rcpt_status *out_status,
     struct err *e);
@@ -144,25 +167,23 @@ int queue_message_rcpts(struct queue_message *m, uint32_t from, uint32_t max,
  * queue_message_sync. */
 int queue_message_mark(struct queue_message *m, uint32_t rcpt_index,
     enum rcpt_state state, struct err *e);
-/* Records the last failures (replaces the notes that stood there). */
-struct queue_note {
-	uint32_t rcpt_index;
-	int64_t at_us;
-	struct span dsn, reason, remote;
-};
+/* The same with the place known from queue_rcpt_status. */
+int queue_mark_at(int fd, uint64_t mark_at, enum rcpt_state state,
+    struct err *e);
+/* Records the last failures beside those of other recipients that stand
+ * there; counts one more try. n is in order of rcpt_index. */
 int queue_message_notes(struct queue_message *m, const struct queue_note *n,
     size_t count, int64_t next_try_s, struct err *e);
 int queue_message_sync(struct queue_message *m, struct err *e);
 /* Durable rename between sealed places. */
 int queue_move(struct queue *q, struct queue_id id, enum queue_dir from,
     enum queue_dir to, struct err *e);
-/* Sets the time of next trial of a file in deferred/. */
-int queue_set_time(struct queue *q, struct queue_id id, int64_t next_try_s,
-    struct err *e);
 int queue_remove(struct queue *q, struct queue_id id, enum queue_dir dir,
     struct err *e);
 /* Calls fn for each id in a directory (0 on), in no order; fn returning
- * false ends it. Names that are no ids are skipped (one warning). */
+ * false ends it. mtime_s, for deferred/ only (else 0), is about when the last
+ * try ended: notes are written then, and nobody sets it. Names that are no
+ * ids are skipped. */
 typedef bool (*queue_scan_fn)(void *arg, struct queue_id id,
     int64_t mtime_s);
 int queue_scan(struct queue *q, enum queue_dir dir, queue_scan_fn fn,

@@ -31,6 +31,7 @@ struct queue_id queue_id_next(struct queue_id_source *s, int64_t now_us);
 bool queue_id_parse(struct span text, struct queue_id *out);
 void queue_id_text(struct queue_id id, char out[QUEUE_ID_TEXT]);
 int64_t queue_id_us(struct queue_id id);
+uint8_t queue_id_slot(struct queue_id id);
 
 /* The hashed directory ("0".."F") that a message lives in: low digit of the
  * microseconds. */
