@@ -28,7 +28,7 @@ damaged(struct err *e, const char *what)
 struct cursor {
 	int fd;
 	uint64_t at, end; /* where to read on, and the section's end */
-	struct buf win;   /* bytes read and not consumed */
+	struct buf win;	  /* bytes read and not consumed */
 };
 
 static void
@@ -77,8 +77,8 @@ cursor_record(struct cursor *c, size_t data_max, struct record *out,
 	int got;
 
 	for (;;) {
-		switch (record_get(
-		    buf_span(&c->win), data_max, out, out_used)) {
+		switch (
+		    record_get(buf_span(&c->win), data_max, out, out_used)) {
 		case PARSE_OK:
 			return 1;
 		case PARSE_BAD:
@@ -131,8 +131,8 @@ keep_envelope(struct queue_message *m)
 	struct queue_envelope *env = &m->env;
 	struct span *const copies[] = { &env->sender, &env->dsn_envid,
 		&env->encoding, &env->client_name, &env->client_addr,
-		&env->helo, &env->protocol, &env->sasl_user,
-		&env->sasl_method, &env->message_id };
+		&env->helo, &env->protocol, &env->sasl_user, &env->sasl_method,
+		&env->message_id };
 
 	for (size_t i = 0; i < COUNT_OF(copies); i++)
 		if (copies[i]->n > 0)
@@ -141,8 +141,8 @@ keep_envelope(struct queue_message *m)
 
 /* Counts recipients and notes where each RECORD_GROUP-th begins. */
 static int
-count_section(struct queue_message *m, struct cursor *c, uint32_t *seen,
-    struct err *e)
+count_section(
+    struct queue_message *m, struct cursor *c, uint32_t *seen, struct err *e)
 {
 	struct record r;
 	size_t used = 0;
@@ -194,8 +194,7 @@ read_envelope(struct queue_message *m, struct err *e)
 }
 
 static int
-check_end(struct queue_message *m, const struct record_header *h,
-    struct err *e)
+check_end(struct queue_message *m, const struct record_header *h, struct err *e)
 {
 	struct cursor c;
 	struct record r;
@@ -245,7 +244,8 @@ keep_notes(struct queue_message *m, const struct record_notes *n)
 	while (m->note_count < n->count && record_notes_next(n, &it, &note)) {
 		if (note.rcpt_index >= m->rcpt_count ||
 		    (m->note_count > 0 &&
-		        note.rcpt_index <= m->notes[m->note_count - 1].rcpt_index))
+			note.rcpt_index <=
+			    m->notes[m->note_count - 1].rcpt_index))
 			break;
 		m->notes[m->note_count++] = note;
 	}
@@ -272,8 +272,8 @@ read_notes(struct queue_message *m)
 }
 
 int
-queue_message_from_fd(int fd, bool check_content, struct queue_message **out,
-    struct err *e)
+queue_message_from_fd(
+    int fd, bool check_content, struct queue_message **out, struct err *e)
 {
 	struct queue_message *m = MEM_NEW(m);
 	struct record_header h;
@@ -336,8 +336,8 @@ queue_message_close(struct queue_message **message)
 struct rcpt_walk {
 	struct cursor c;
 	struct queue_message *m;
-	uint32_t index;  /* of the next record */
-	size_t used;     /* bytes of the one last returned */
+	uint32_t index; /* of the next record */
+	size_t used;	/* bytes of the one last returned */
 };
 
 static void
@@ -353,16 +353,15 @@ walk_init(struct rcpt_walk *w, struct queue_message *m, uint32_t from)
 
 /* 1 one, 0 none left, -1 error. */
 static int
-walk_next(struct rcpt_walk *w, struct record *out, uint64_t *out_at,
-    struct err *e)
+walk_next(
+    struct rcpt_walk *w, struct record *out, uint64_t *out_at, struct err *e)
 {
 	int got;
 
 	for (;;) {
 		buf_consume(&w->c.win, w->used);
 		w->used = 0;
-		got = cursor_record(
-		    &w->c, RECORD_DATA_MAX, out, &w->used, e);
+		got = cursor_record(&w->c, RECORD_DATA_MAX, out, &w->used, e);
 		if (got < 0)
 			return -1;
 		if (got == 0 && w->c.end == w->m->more_end)
@@ -381,8 +380,8 @@ walk_next(struct rcpt_walk *w, struct record *out, uint64_t *out_at,
 }
 
 static void
-fill_status(const struct queue_message *m, uint32_t index,
-    struct queue_rcpt_status *s)
+fill_status(
+    const struct queue_message *m, uint32_t index, struct queue_rcpt_status *s)
 {
 	size_t low = 0, high = m->note_count;
 
@@ -418,8 +417,7 @@ keep_rcpt(struct arena *a, struct queue_rcpt *r)
 
 int
 queue_message_rcpts(struct queue_message *m, uint32_t from, uint32_t max,
-    struct queue_rcpt *out, struct queue_rcpt_status *out_status,
-    struct err *e)
+    struct queue_rcpt *out, struct queue_rcpt_status *out_status, struct err *e)
 {
 	struct rcpt_walk w;
 	struct record r;
@@ -489,8 +487,8 @@ merge_notes(const struct queue_message *m, const struct queue_note *n,
 	size_t i = 0, k = 0, total = 0;
 
 	while (i < m->note_count || k < count) {
-		if (k == count || (i < m->note_count &&
-		        m->notes[i].rcpt_index < n[k].rcpt_index)) {
+		if (k == count || (i < m->note_count && m->notes[i].rcpt_index <
+							    n[k].rcpt_index)) {
 			out[total++] = m->notes[i++];
 			continue;
 		}

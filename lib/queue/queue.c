@@ -53,8 +53,8 @@ queue_name(enum queue_dir dir, struct queue_id id, char out[QUEUE_NAME])
 }
 
 int
-queue_sync_dir(struct queue *q, enum queue_dir dir, struct queue_id id,
-    struct err *e)
+queue_sync_dir(
+    struct queue *q, enum queue_dir dir, struct queue_id id, struct err *e)
 {
 	char name[QUEUE_NAME];
 	int fd, ret;
@@ -79,8 +79,7 @@ queue_open(const char *queue_directory, struct loop *loop, struct queue **out,
     struct err *e)
 {
 	struct queue *q;
-	const int fd =
-	    open(queue_directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	const int fd = open(queue_directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0)
 		return err_sys(e, "open %s", queue_directory);
@@ -128,8 +127,8 @@ queue_make_dirs(struct queue *q, struct err *e)
 		if (make_dir(q, queue_dir_name(d), e) != 0)
 			return -1;
 		for (int i = 0; hashed(d) && i < QUEUE_HASH_DIRS; i++) {
-			snprintf(name, sizeof(name), "%s/%c",
-			    queue_dir_name(d), digits[i]);
+			snprintf(name, sizeof(name), "%s/%c", queue_dir_name(d),
+			    digits[i]);
 			if (make_dir(q, name, e) != 0)
 				return -1;
 		}
@@ -138,8 +137,8 @@ queue_make_dirs(struct queue *q, struct err *e)
 }
 
 int
-queue_free_space(struct queue *q, uint64_t *out_bytes, uint64_t *out_inodes,
-    struct err *e)
+queue_free_space(
+    struct queue *q, uint64_t *out_bytes, uint64_t *out_inodes, struct err *e)
 {
 	struct statvfs st;
 
@@ -166,8 +165,8 @@ queue_move(struct queue *q, struct queue_id id, enum queue_dir from,
 }
 
 int
-queue_remove(struct queue *q, struct queue_id id, enum queue_dir dir,
-    struct err *e)
+queue_remove(
+    struct queue *q, struct queue_id id, enum queue_dir dir, struct err *e)
 {
 	char name[QUEUE_NAME];
 
@@ -201,8 +200,7 @@ scan_entry(struct scan *s, int dir_fd, const char *name)
 static int
 scan_dir(struct queue *q, struct scan *s, const char *name, struct err *e)
 {
-	const int fd = openat(q->fd, name,
-	    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const int fd = openat(q->fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	const struct dirent *entry;
 

@@ -25,25 +25,35 @@
 #include "lib/os/loop.h"
 #include "lib/queue/queue_id.h"
 
-enum queue_dir { QUEUE_INCOMING, QUEUE_ACTIVE, QUEUE_DEFERRED, QUEUE_HOLD,
-	QUEUE_CORRUPT, QUEUE_DIRS };
+enum queue_dir {
+	QUEUE_INCOMING,
+	QUEUE_ACTIVE,
+	QUEUE_DEFERRED,
+	QUEUE_HOLD,
+	QUEUE_CORRUPT,
+	QUEUE_DIRS
+};
 const char *queue_dir_name(enum queue_dir d);
 
 /* RFC 3461 4.1. */
-enum { DSN_NOTIFY_NEVER = 1, DSN_NOTIFY_SUCCESS = 2, DSN_NOTIFY_FAILURE = 4,
-	DSN_NOTIFY_DELAY = 8 };
+enum {
+	DSN_NOTIFY_NEVER = 1,
+	DSN_NOTIFY_SUCCESS = 2,
+	DSN_NOTIFY_FAILURE = 4,
+	DSN_NOTIFY_DELAY = 8
+};
 enum dsn_ret { DSN_RET_UNSET, DSN_RET_FULL, DSN_RET_HDRS };
 
 enum { RCPT_ALIAS = 1 /* local part is in alias_maps */ };
 
 /* A recipient, with what routing found at acceptance. */
 struct queue_rcpt {
-	struct span address;      /* to be delivered to */
+	struct span address;	  /* to be delivered to */
 	struct span orig_address; /* as the client gave it; may equal address */
 	struct span transport, nexthop;
 	struct span dsn_orcpt; /* xtext-decoded "rfc822;a@b" or empty */
 	uint32_t dsn_notify;   /* DSN_NOTIFY_* or 0: default */
-	uint32_t flags;        /* RCPT_* */
+	uint32_t flags;	       /* RCPT_* */
 };
 
 struct queue_envelope {
@@ -52,11 +62,11 @@ struct queue_envelope {
 	struct span sender; /* empty: null */
 	struct span dsn_envid;
 	enum dsn_ret dsn_ret;
-	struct span encoding;                  /* "7BIT", "8BITMIME" or empty */
-	struct span client_name, client_addr;  /* log and XFORWARD facts */
+	struct span encoding;		      /* "7BIT", "8BITMIME" or empty */
+	struct span client_name, client_addr; /* log and XFORWARD facts */
 	struct span helo, protocol, sasl_user, sasl_method;
 	struct span message_id; /* for logs; may be empty */
-	int64_t uid;            /* local submitter, or -1 */
+	int64_t uid;		/* local submitter, or -1 */
 	bool smtputf8;
 	enum queue_dir birth; /* QUEUE_ACTIVE, or QUEUE_HOLD */
 };
@@ -76,8 +86,8 @@ struct queue_writer;
 /* Issues the id at once; nothing touches the disk before the first flush.
  * The slot of q must be set. The envelope is copied. */
 void queue_set_slot(struct queue *q, uint8_t slot);
-struct queue_writer *queue_writer_open(struct queue *q,
-    const struct queue_envelope *env);
+struct queue_writer *queue_writer_open(
+    struct queue *q, const struct queue_envelope *env);
 struct queue_id queue_writer_id(const struct queue_writer *w);
 /* Recipients may come at any time before commit (they are written in front
  * of the content all the same). */
@@ -89,32 +99,31 @@ void queue_writer_body(struct queue_writer *w, struct span bytes);
 /* True when so much waits for the disk that the caller should pause its
  * input until `ready` is called. */
 typedef void (*queue_ready_fn)(void *arg);
-bool queue_writer_busy(struct queue_writer *w, queue_ready_fn ready,
-    void *arg);
+bool queue_writer_busy(struct queue_writer *w, queue_ready_fn ready, void *arg);
 uint64_t queue_writer_size(const struct queue_writer *w); /* content */
 /* Makes it durable; done is called once with e NULL when the message would
  * survive a power cut, else with why not (then nothing is left behind). *w is
  * NULL at once. */
-typedef void (*queue_commit_fn)(void *arg, struct queue_id id,
-    const struct err *e);
-void queue_writer_commit(struct queue_writer **w, queue_commit_fn done,
-    void *arg);
+typedef void (*queue_commit_fn)(
+    void *arg, struct queue_id id, const struct err *e);
+void queue_writer_commit(
+    struct queue_writer **w, queue_commit_fn done, void *arg);
 void queue_writer_abort(struct queue_writer **w);
 /* Blocking form of commit, for tools and processes without a loop: the queue
  * was opened with loop NULL. */
-int queue_writer_commit_sync(struct queue_writer **w, struct queue_id *out,
-    struct err *e);
+int queue_writer_commit_sync(
+    struct queue_writer **w, struct queue_id *out, struct err *e);
 
 /* Bytes and inodes free on the queue's file system, for 452 4.3.1. */
-int queue_free_space(struct queue *q, uint64_t *out_bytes,
-    uint64_t *out_inodes, struct err *e);
+int queue_free_space(
+    struct queue *q, uint64_t *out_bytes, uint64_t *out_inodes, struct err *e);
 
 /* ---- reading ---- */
 enum rcpt_state { RCPT_TODO, RCPT_DONE, RCPT_BOUNCED /* and reported */ };
 
 struct queue_rcpt_status {
 	enum rcpt_state state;
-	int64_t last_try_us;  /* 0: never */
+	int64_t last_try_us;		 /* 0: never */
 	struct span dsn, reason, remote; /* of the last failure */
 	uint64_t mark_at; /* place of the mark byte, for queue_mark_at */
 };
@@ -135,25 +144,25 @@ struct queue_message {
 	uint32_t content_crc;
 	int64_t next_try_s; /* 0: at once */
 	uint32_t tries;
-	int fd;             /* read-write for qmgr, else read-only */
+	int fd; /* read-write for qmgr, else read-only */
 	struct arena arena;
 	/* private */
 	struct arena page;
 	struct queue_note *notes; /* by recipient index */
 	size_t note_count;
-	uint64_t *group_at;       /* where each RECORD_GROUP-th recipient is */
-	uint64_t end_at;          /* behind the end record: the notes */
+	uint64_t *group_at; /* where each RECORD_GROUP-th recipient is */
+	uint64_t end_at;    /* behind the end record: the notes */
 	uint64_t envelope_end, more_at, more_end;
 };
 /* Opens and verifies (frame, id, length; the content's checksum only with
  * check_content). A damaged file: permanent err; the caller moves it to
  * corrupt/. ENOENT: e->sysno. */
-int queue_message_open(struct queue *q, enum queue_dir dir,
-    struct queue_id id, int flags /* O_RDONLY, O_RDWR */, bool check_content,
+int queue_message_open(struct queue *q, enum queue_dir dir, struct queue_id id,
+    int flags /* O_RDONLY, O_RDWR */, bool check_content,
     struct queue_message **out, struct err *e);
 /* The same from a descriptor, for agents and tools. */
-int queue_message_from_fd(int fd, bool check_content,
-    struct queue_message **out, struct err *e);
+int queue_message_from_fd(
+    int fd, bool check_content, struct queue_message **out, struct err *e);
 void queue_message_close(struct queue_message **m);
 /* Recipients in pages: fills up to max from index `from`; spans live until
  * the next call or the close. out_status may be NULL. Returns how many, or
@@ -168,8 +177,8 @@ int queue_message_rcpts(struct queue_message *m, uint32_t from, uint32_t max,
 int queue_message_mark(struct queue_message *m, uint32_t rcpt_index,
     enum rcpt_state state, struct err *e);
 /* The same with the place known from queue_rcpt_status. */
-int queue_mark_at(int fd, uint64_t mark_at, enum rcpt_state state,
-    struct err *e);
+int queue_mark_at(
+    int fd, uint64_t mark_at, enum rcpt_state state, struct err *e);
 /* Records the last failures beside those of other recipients that stand
  * there; counts one more try. n is in order of rcpt_index. */
 int queue_message_notes(struct queue_message *m, const struct queue_note *n,
@@ -178,16 +187,15 @@ int queue_message_sync(struct queue_message *m, struct err *e);
 /* Durable rename between sealed places. */
 int queue_move(struct queue *q, struct queue_id id, enum queue_dir from,
     enum queue_dir to, struct err *e);
-int queue_remove(struct queue *q, struct queue_id id, enum queue_dir dir,
-    struct err *e);
+int queue_remove(
+    struct queue *q, struct queue_id id, enum queue_dir dir, struct err *e);
 /* Calls fn for each id in a directory (0 on), in no order; fn returning
  * false ends it. mtime_s, for deferred/ only (else 0), is about when the last
  * try ended: notes are written then, and nobody sets it. Names that are no
  * ids are skipped. */
-typedef bool (*queue_scan_fn)(void *arg, struct queue_id id,
-    int64_t mtime_s);
-int queue_scan(struct queue *q, enum queue_dir dir, queue_scan_fn fn,
-    void *arg, struct err *e);
+typedef bool (*queue_scan_fn)(void *arg, struct queue_id id, int64_t mtime_s);
+int queue_scan(struct queue *q, enum queue_dir dir, queue_scan_fn fn, void *arg,
+    struct err *e);
 /* What a scan does with incoming/: removes what was never answered: all
  * files of slots not in living (bit set of 256), see the table of states. */
 int queue_recover_incoming(struct queue *q, const uint8_t living[32],

@@ -14,8 +14,11 @@
 
 #include "lib/base/span.h"
 
-enum { QUEUE_ID_TEXT = 16 /* with NUL */, QUEUE_SLOTS = 256,
-	QUEUE_HASH_DIRS = 16 };
+enum {
+	QUEUE_ID_TEXT = 16 /* with NUL */,
+	QUEUE_SLOTS = 256,
+	QUEUE_HASH_DIRS = 16
+};
 
 struct queue_id {
 	uint64_t n; /* us << 8 | slot; 0: none */

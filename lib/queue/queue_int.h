@@ -18,7 +18,7 @@ enum { QUEUE_NAME = 48 };
 void queue_name(enum queue_dir dir, struct queue_id id, char out[QUEUE_NAME]);
 
 /* fsync of the hashed directory that holds id. */
-int queue_sync_dir(struct queue *q, enum queue_dir dir, struct queue_id id,
-    struct err *e);
+int queue_sync_dir(
+    struct queue *q, enum queue_dir dir, struct queue_id id, struct err *e);
 
 #endif

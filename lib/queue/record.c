@@ -13,14 +13,31 @@ enum { MARK_TODO = ' ', MARK_DONE = 'D', MARK_BOUNCED = 'B' };
 
 /* Fields of the envelope and of a recipient: never reuse a number. */
 enum envelope_field {
-	ENV_TRACE = 1, ENV_ARRIVAL, ENV_SENDER, ENV_ENVID, ENV_RET,
-	ENV_ENCODING, ENV_CLIENT_NAME, ENV_CLIENT_ADDR, ENV_HELO,
-	ENV_PROTOCOL, ENV_SASL_USER, ENV_SASL_METHOD, ENV_MESSAGE_ID, ENV_UID,
-	ENV_SMTPUTF8, ENV_BIRTH,
+	ENV_TRACE = 1,
+	ENV_ARRIVAL,
+	ENV_SENDER,
+	ENV_ENVID,
+	ENV_RET,
+	ENV_ENCODING,
+	ENV_CLIENT_NAME,
+	ENV_CLIENT_ADDR,
+	ENV_HELO,
+	ENV_PROTOCOL,
+	ENV_SASL_USER,
+	ENV_SASL_METHOD,
+	ENV_MESSAGE_ID,
+	ENV_UID,
+	ENV_SMTPUTF8,
+	ENV_BIRTH,
 };
 enum rcpt_field {
-	RCPT_ADDRESS = 1, RCPT_ORIG_ADDRESS, RCPT_TRANSPORT, RCPT_NEXTHOP,
-	RCPT_ORCPT, RCPT_NOTIFY, RCPT_FLAGS,
+	RCPT_ADDRESS = 1,
+	RCPT_ORIG_ADDRESS,
+	RCPT_TRANSPORT,
+	RCPT_NEXTHOP,
+	RCPT_ORCPT,
+	RCPT_NOTIFY,
+	RCPT_FLAGS,
 };
 
 /* ---- numbers ---- */
@@ -103,10 +120,11 @@ header_plausible(const struct record_header *h)
 	const uint64_t max = (uint64_t)1 << 48;
 
 	return h->id.n != 0 && h->envelope_size < max && h->content_at < max &&
-	    h->content_size < max && h->more_size < max &&
-	    h->content_at >= RECORD_HEADER + h->envelope_size &&
-	    h->rcpt_count <= LIMIT_RCPT &&
-	    h->rcpt_count <= (h->envelope_size + h->more_size) / RECORD_FRAME;
+	       h->content_size < max && h->more_size < max &&
+	       h->content_at >= RECORD_HEADER + h->envelope_size &&
+	       h->rcpt_count <= LIMIT_RCPT &&
+	       h->rcpt_count <=
+		   (h->envelope_size + h->more_size) / RECORD_FRAME;
 }
 
 enum parse
@@ -179,8 +197,8 @@ finish(struct buf *b, size_t at)
 }
 
 enum parse
-record_get(struct span in, size_t data_max, struct record *out,
-    size_t *out_used)
+record_get(
+    struct span in, size_t data_max, struct record *out, size_t *out_used)
 {
 	struct span data;
 	size_t n;
@@ -279,24 +297,52 @@ static void
 envelope_field(struct queue_envelope *env, const struct field *f)
 {
 	switch (f->number) {
-	case ENV_TRACE: env->trace = number(f); break;
-	case ENV_ARRIVAL: env->arrival_us = (int64_t)number(f); break;
-	case ENV_SENDER: env->sender = f->value; break;
-	case ENV_ENVID: env->dsn_envid = f->value; break;
-	case ENV_RET:
-		env->dsn_ret = number(f) == DSN_RET_FULL ? DSN_RET_FULL
-		                                         : DSN_RET_HDRS;
+	case ENV_TRACE:
+		env->trace = number(f);
 		break;
-	case ENV_ENCODING: env->encoding = f->value; break;
-	case ENV_CLIENT_NAME: env->client_name = f->value; break;
-	case ENV_CLIENT_ADDR: env->client_addr = f->value; break;
-	case ENV_HELO: env->helo = f->value; break;
-	case ENV_PROTOCOL: env->protocol = f->value; break;
-	case ENV_SASL_USER: env->sasl_user = f->value; break;
-	case ENV_SASL_METHOD: env->sasl_method = f->value; break;
-	case ENV_MESSAGE_ID: env->message_id = f->value; break;
-	case ENV_UID: env->uid = (int64_t)number(f) - 1; break;
-	case ENV_SMTPUTF8: env->smtputf8 = number(f) != 0; break;
+	case ENV_ARRIVAL:
+		env->arrival_us = (int64_t)number(f);
+		break;
+	case ENV_SENDER:
+		env->sender = f->value;
+		break;
+	case ENV_ENVID:
+		env->dsn_envid = f->value;
+		break;
+	case ENV_RET:
+		env->dsn_ret =
+		    number(f) == DSN_RET_FULL ? DSN_RET_FULL : DSN_RET_HDRS;
+		break;
+	case ENV_ENCODING:
+		env->encoding = f->value;
+		break;
+	case ENV_CLIENT_NAME:
+		env->client_name = f->value;
+		break;
+	case ENV_CLIENT_ADDR:
+		env->client_addr = f->value;
+		break;
+	case ENV_HELO:
+		env->helo = f->value;
+		break;
+	case ENV_PROTOCOL:
+		env->protocol = f->value;
+		break;
+	case ENV_SASL_USER:
+		env->sasl_user = f->value;
+		break;
+	case ENV_SASL_METHOD:
+		env->sasl_method = f->value;
+		break;
+	case ENV_MESSAGE_ID:
+		env->message_id = f->value;
+		break;
+	case ENV_UID:
+		env->uid = (int64_t)number(f) - 1;
+		break;
+	case ENV_SMTPUTF8:
+		env->smtputf8 = number(f) != 0;
+		break;
 	case ENV_BIRTH:
 		env->birth =
 		    number(f) == QUEUE_HOLD ? QUEUE_HOLD : QUEUE_ACTIVE;
@@ -344,13 +390,27 @@ static void
 rcpt_field(struct queue_rcpt *rcpt, const struct field *f)
 {
 	switch (f->number) {
-	case RCPT_ADDRESS: rcpt->address = f->value; break;
-	case RCPT_ORIG_ADDRESS: rcpt->orig_address = f->value; break;
-	case RCPT_TRANSPORT: rcpt->transport = f->value; break;
-	case RCPT_NEXTHOP: rcpt->nexthop = f->value; break;
-	case RCPT_ORCPT: rcpt->dsn_orcpt = f->value; break;
-	case RCPT_NOTIFY: rcpt->dsn_notify = (uint32_t)number(f); break;
-	case RCPT_FLAGS: rcpt->flags = (uint32_t)number(f); break;
+	case RCPT_ADDRESS:
+		rcpt->address = f->value;
+		break;
+	case RCPT_ORIG_ADDRESS:
+		rcpt->orig_address = f->value;
+		break;
+	case RCPT_TRANSPORT:
+		rcpt->transport = f->value;
+		break;
+	case RCPT_NEXTHOP:
+		rcpt->nexthop = f->value;
+		break;
+	case RCPT_ORCPT:
+		rcpt->dsn_orcpt = f->value;
+		break;
+	case RCPT_NOTIFY:
+		rcpt->dsn_notify = (uint32_t)number(f);
+		break;
+	case RCPT_FLAGS:
+		rcpt->flags = (uint32_t)number(f);
+		break;
 	}
 }
 
@@ -386,9 +446,12 @@ uint8_t
 record_mark_byte(enum rcpt_state state)
 {
 	switch (state) {
-	case RCPT_TODO: return MARK_TODO;
-	case RCPT_DONE: return MARK_DONE;
-	case RCPT_BOUNCED: return MARK_BOUNCED;
+	case RCPT_TODO:
+		return MARK_TODO;
+	case RCPT_DONE:
+		return MARK_DONE;
+	case RCPT_BOUNCED:
+		return MARK_BOUNCED;
 	}
 	BUG_ON(true);
 }
@@ -407,8 +470,8 @@ bool
 record_end_get(const struct record *r, const struct record_header *h)
 {
 	return r->type == RECORD_T_END && r->data.n == 16 &&
-	    get64(r->data.p) == h->id.n &&
-	    get64(r->data.p + 8) == record_header_end(h);
+	       get64(r->data.p) == h->id.n &&
+	       get64(r->data.p + 8) == record_header_end(h);
 }
 
 /* ---- notes ---- */
@@ -432,8 +495,8 @@ static bool
 same_texts(const struct queue_note *a, const struct queue_note *b)
 {
 	return span_eq(cut(a->dsn), cut(b->dsn)) &&
-	    span_eq(cut(a->reason), cut(b->reason)) &&
-	    span_eq(cut(a->remote), cut(b->remote));
+	       span_eq(cut(a->reason), cut(b->reason)) &&
+	       span_eq(cut(a->remote), cut(b->remote));
 }
 
 void
@@ -506,7 +569,7 @@ record_notes_next(const struct record_notes *n, struct record_notes_iter *it,
 	rest = span_skip(rest, NOTE_HEAD);
 	if (!same &&
 	    (!get_text(&rest, &note.dsn) || !get_text(&rest, &note.reason) ||
-	        !get_text(&rest, &note.remote)))
+		!get_text(&rest, &note.remote)))
 		return false;
 	it->at = n->entries.n - rest.n;
 	it->last = note;

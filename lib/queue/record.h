@@ -15,12 +15,12 @@
 
 enum {
 	RECORD_VERSION = 1,
-	RECORD_HEADER = 72,        /* bytes of the file's fixed head */
-	RECORD_FRAME = 12,         /* bytes in front of a record's data */
+	RECORD_HEADER = 72, /* bytes of the file's fixed head */
+	RECORD_FRAME = 12,  /* bytes in front of a record's data */
 	RECORD_END = RECORD_FRAME + 16,
 	RECORD_DATA_MAX = 1 << 20, /* of records but the notes */
 	RECORD_NOTES_MAX = 1 << 25,
-	RECORD_GROUP = 64,         /* recipients between two known places */
+	RECORD_GROUP = 64, /* recipients between two known places */
 };
 
 enum record_type {
@@ -52,8 +52,8 @@ struct record {
 };
 /* The record at the beginning of in; its checksum fits. data_max bounds the
  * length it may claim. */
-enum parse record_get(struct span in, size_t data_max, struct record *out,
-    size_t *out_used);
+enum parse record_get(
+    struct span in, size_t data_max, struct record *out, size_t *out_used);
 
 void record_envelope_put(struct buf *b, const struct queue_envelope *env);
 bool record_envelope_get(const struct record *r, struct queue_envelope *out);

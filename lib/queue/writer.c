@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lib/queue/queue.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/crc.h"
@@ -20,10 +21,10 @@
  * which nothing is a queue file, goes last.
  */
 enum {
-	CHUNK = 1 << 16,       /* content bytes that are worth a write */
-	WAITING_BUSY = 1 << 18,/* the caller should pause */
-	WAITING_MAX = 1 << 24, /* a caller that does not pause fails */
-	PLACE_SPARE = 1 << 12, /* room beyond the envelope known so far */
+	CHUNK = 1 << 16,	/* content bytes that are worth a write */
+	WAITING_BUSY = 1 << 18, /* the caller should pause */
+	WAITING_MAX = 1 << 24,	/* a caller that does not pause fails */
+	PLACE_SPARE = 1 << 12,	/* room beyond the envelope known so far */
 	ENVELOPE_MAX = LIMIT_RCPT * 8192,
 };
 
@@ -32,21 +33,21 @@ struct queue_writer {
 	struct queue_id id;
 	struct queue_envelope env; /* spans live in arena */
 	struct arena arena;
-	struct buf front;     /* recipient records before the content */
-	struct buf more;      /* those that did not fit any more */
-	size_t front_max;     /* once content is on its way: front's room */
+	struct buf front; /* recipient records before the content */
+	struct buf more;  /* those that did not fit any more */
+	size_t front_max; /* once content is on its way: front's room */
 	uint32_t rcpt_count;
 	uint32_t crc;
-	uint64_t size;        /* content bytes taken */
-	struct buf waiting;   /* of them, not yet being written */
-	struct buf writing;   /* being written by the thread */
-	uint64_t written;     /* content bytes in the file */
-	uint64_t content_at;  /* 0: not yet decided */
+	uint64_t size;	     /* content bytes taken */
+	struct buf waiting;  /* of them, not yet being written */
+	struct buf writing;  /* being written by the thread */
+	uint64_t written;    /* content bytes in the file */
+	uint64_t content_at; /* 0: not yet decided */
 	int fd;
-	bool failed;          /* e says why; nothing more is done */
+	bool failed; /* e says why; nothing more is done */
 	struct err e;
 	struct work work;
-	bool busy;            /* work is submitted */
+	bool busy; /* work is submitted */
 	bool committing, aborting;
 	queue_ready_fn ready;
 	void *ready_arg;
@@ -141,7 +142,12 @@ create(struct queue_writer *w, struct err *e)
 	if (w->fd >= 0)
 		return 0;
 	queue_name(QUEUE_INCOMING, w->id, name);
-	return fs_create(w->q->fd, name, 0660, &w->fd, e);
+	if (fs_create(w->q->fd, name, 0660, &w->fd, e) != 0)
+		return -1;
+	/* qmgr is another user of the same group, whatever our umask is. */
+	if (fchmod(w->fd, 0660) != 0)
+		return err_sys(e, "chmod %s", name);
+	return 0;
 }
 
 static void
@@ -150,8 +156,8 @@ write_chunk(struct work *work)
 	struct queue_writer *w = CONTAINER_OF(work, struct queue_writer, work);
 
 	w->failed = create(w, &w->e) != 0 ||
-	    fs_pwrite(w->fd, buf_span(&w->writing),
-	        (off_t)(w->content_at + w->written), &w->e) != 0;
+		    fs_pwrite(w->fd, buf_span(&w->writing),
+			(off_t)(w->content_at + w->written), &w->e) != 0;
 	w->written += w->writing.n;
 	buf_reset(&w->writing);
 }
@@ -205,8 +211,8 @@ write_rest(struct queue_writer *w, struct err *e)
 	if (!buf_ok(&front) || !buf_ok(&rest))
 		err_set(e, ERR_TEMP, "4.3.1", "envelope too large");
 	else if (rest.n == 0 ||
-	    fs_pwrite(w->fd, buf_span(&rest),
-	        (off_t)(w->content_at + w->written), e) == 0)
+		 fs_pwrite(w->fd, buf_span(&rest),
+		     (off_t)(w->content_at + w->written), e) == 0)
 		ret = fs_pwrite(w->fd, buf_span(&front), 0, e);
 	buf_release(&front);
 	buf_release(&rest);
@@ -310,8 +316,8 @@ start_chunk(struct queue_writer *w)
 		w->front_max = w->front.n + PLACE_SPARE;
 		/* The Message-ID may still come: twice the spare place. */
 		w->content_at = (RECORD_HEADER + envelope.n + w->front_max +
-		    2 * LIMIT_SMTP_LINE + PLACE_SPARE - 1) /
-		    PLACE_SPARE * PLACE_SPARE;
+				    2 * LIMIT_SMTP_LINE + PLACE_SPARE - 1) /
+				PLACE_SPARE * PLACE_SPARE;
 		buf_release(&envelope);
 	}
 	w->waiting = w->writing;
@@ -360,8 +366,8 @@ queue_writer_busy(struct queue_writer *w, queue_ready_fn ready, void *arg)
 }
 
 void
-queue_writer_commit(struct queue_writer **writer, queue_commit_fn done,
-    void *arg)
+queue_writer_commit(
+    struct queue_writer **writer, queue_commit_fn done, void *arg)
 {
 	struct queue_writer *w = *writer;
 
@@ -392,8 +398,8 @@ sync_done(void *arg, struct queue_id id, const struct err *e)
 }
 
 int
-queue_writer_commit_sync(struct queue_writer **writer, struct queue_id *out,
-    struct err *e)
+queue_writer_commit_sync(
+    struct queue_writer **writer, struct queue_id *out, struct err *e)
 {
 	struct queue_writer *w = *writer;
 	struct sync_result r = { .e = e };

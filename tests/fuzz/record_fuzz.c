@@ -84,8 +84,8 @@ check_file(struct span in)
 		close(fd);
 		return;
 	}
-	while ((got = queue_message_rcpts(
-	            m, from, 10, rcpts, states, NULL)) > 0)
+	while (
+	    (got = queue_message_rcpts(m, from, 10, rcpts, states, NULL)) > 0)
 		from += (uint32_t)got;
 	BUG_ON(got == 0 && from != m->rcpt_count);
 	queue_message_close(&m);

@@ -13,8 +13,7 @@ ids_rise_whatever_the_clock_does(void **state)
 {
 	struct queue_id_source s = { .slot = 7 };
 	const int64_t clock[] = { 1795358062000000, 1795358062000000,
-		1795358061000000, 0, -5, 1795358062000001,
-		1795358063000000 };
+		1795358061000000, 0, -5, 1795358062000001, 1795358063000000 };
 	uint64_t last = 0;
 
 	(void)state;

@@ -90,8 +90,7 @@ envelope_and_back(void **state)
 static void
 an_empty_envelope_is_one(void **state)
 {
-	const struct queue_envelope none = { .uid = -1,
-		.birth = QUEUE_ACTIVE };
+	const struct queue_envelope none = { .uid = -1, .birth = QUEUE_ACTIVE };
 	struct queue_envelope e = sample();
 	struct record r;
 	struct buf b;
@@ -145,7 +144,8 @@ static void
 every_byte_but_the_mark_is_guarded(void **state)
 {
 	const struct queue_rcpt in = { .address = SPAN("a@b"),
-		.orig_address = SPAN("a@b"), .nexthop = SPAN("b") };
+		.orig_address = SPAN("a@b"),
+		.nexthop = SPAN("b") };
 	struct record r;
 	struct buf b;
 	size_t used;
@@ -158,9 +158,8 @@ every_byte_but_the_mark_is_guarded(void **state)
 
 		for (unsigned bit = 0; bit < 8; bit++) {
 			b.p[i] = (uint8_t)(old ^ 1U << bit);
-			assert_int_equal(
-			    record_get(buf_span(&b), 1000, &r, &used) ==
-			        PARSE_OK,
+			assert_int_equal(record_get(buf_span(&b), 1000, &r,
+					     &used) == PARSE_OK,
 			    i == RECORD_MARK_AT);
 		}
 		b.p[i] = old;
@@ -177,9 +176,12 @@ static void
 head_and_end(void **state)
 {
 	const struct record_header in = { .id = { 0x660D7F2B3C4D1FF },
-		.envelope_size = 100, .content_at = 4096,
-		.content_size = 5000000000, .more_size = 77,
-		.content_crc = 0xdeadbeef, .rcpt_count = 3 };
+		.envelope_size = 100,
+		.content_at = 4096,
+		.content_size = 5000000000,
+		.more_size = 77,
+		.content_crc = 0xdeadbeef,
+		.rcpt_count = 3 };
 	struct record_header out = { 0 };
 	struct record r;
 	struct buf b;
@@ -193,8 +195,8 @@ head_and_end(void **state)
 		    record_header_get(span_of(b.p, n), &out), PARSE_MORE);
 	assert_int_equal(record_header_get(buf_span(&b), &out), PARSE_OK);
 	assert_memory_equal(&in, &out, sizeof(in));
-	assert_true(record_header_end(&out) == 4096 + 5000000000 + 77 +
-	    RECORD_END);
+	assert_true(
+	    record_header_end(&out) == 4096 + 5000000000 + 77 + RECORD_END);
 	for (size_t i = 0; i < b.n; i++) {
 		b.p[i] ^= 0x10;
 		assert_int_equal(
