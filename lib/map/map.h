@@ -54,6 +54,12 @@ bool maps_empty(const struct maps *m);
 enum map_result maps_get_address(struct maps *m, struct span address,
     const char *delimiter, bool local, struct buf *out, struct err *e);
 
+/* Where the extension of a local part begins: the index of the first byte,
+ * but not at 0, that is one of delimiter's; SIZE_MAX for none. Names that
+ * are never split: postmaster, mailer-daemon, double-bounce and, with "-",
+ * owner-... and ...-request. */
+size_t map_split_extension(struct span local, const char *delimiter);
+
 /* mynetworks, mydestination and the like: words, networks "10.0.0.0/8",
  * "!pattern", "/file", "type:table"; ".domain" for subdomains. */
 struct match_list;
@@ -97,5 +103,9 @@ struct table_text {
 void table_text_init(struct table_text *t, struct span text);
 bool table_text_next(struct table_text *t, struct span *out_row);
 void table_text_release(struct table_text *t);
+/* Splits such a row into its first word and the rest, trimmed. False when
+ * one of them is missing. */
+bool map_text_split(struct span row, struct span *out_key,
+    struct span *out_value);
 
 #endif
