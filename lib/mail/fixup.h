@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef CHAPPE_MAIL_FIXUP_H
+#define CHAPPE_MAIL_FIXUP_H
+
+/*
+ * What happens to the header of a message on its way into the queue, the same
+ * in smtpd, pickup and bounce: our Received field goes in front; Bcc,
+ * Resent-Bcc, Return-Path and Content-Length are left out; a submission gets
+ * the fields it lacks (RFC 6409 8); a body that begins without an empty line
+ * gets one. Everything else passes byte for byte. Bytes in, bytes out by a
+ * callback: no I/O and no clock. Lines end in CRLF on both sides.
+ *
+ * The header is held back until it ends, at most LIMIT_HEADER bytes: a longer
+ * one passes as it is.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/span.h"
+
+struct fixup_conf {
+	struct span received; /* whole field(s) with CRLF; may be empty */
+	bool submission;      /* add Message-Id, Date and From where missing */
+	struct span from;     /* body of a From field to add; empty: none */
+	const char *qid;      /* for a Message-Id */
+	const char *hostname;
+	int64_t time_s;       /* Unix epoch, for Date */
+	int offset_min;       /* local zone, minutes east of UTC */
+};
+
+struct fixup;
+typedef void (*fixup_out_fn)(void *arg, struct span bytes);
+
+/* conf is read during fixup_feed and fixup_end too and must live as long. */
+struct fixup *fixup_new(const struct fixup_conf *conf, fixup_out_fn out,
+    void *arg);
+void fixup_free(struct fixup **f);
+
+/* The next bytes of the message, cut anywhere. */
+void fixup_feed(struct fixup *f, struct span bytes);
+/* There are no more. */
+void fixup_end(struct fixup *f);
+
+/* After the end of the header: the Message-Id (Resent-Message-Id) field's
+ * body, e.g. "<a@b>", printable, or "" if there is none. */
+const char *fixup_message_id(const struct fixup *f);
+/* The number of Received fields that came with it (RFC 5321 6.3: loops). */
+unsigned fixup_hops(const struct fixup *f);
+
+#endif
