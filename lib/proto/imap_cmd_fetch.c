@@ -6,7 +6,7 @@
 
 /* What one FETCH may ask for of each message: answers are large, so the list
  * is short. */
-enum { FETCH_ITEMS_MAX = 100 };
+enum { FETCH_ITEMS_MAX = 100, FIELDS_MAX = 200 };
 
 /* "1.2.3" and, when a word follows, the dot before it. */
 static bool
@@ -36,7 +36,7 @@ field_list(struct imap_lex *x, struct imap_section *s)
 		if (!imap_lex_astring(x, &name))
 			return false;
 		imap_cmd_push(x->arena, &s->fields, &s->field_count, name);
-		if (!arena_ok(x->arena))
+		if (s->field_count > FIELDS_MAX)
 			return imap_lex_fail(x, "Too many header fields");
 	} while (imap_lex_opt(x, ' '));
 	return imap_lex_close(x);
