@@ -28,12 +28,15 @@ int priv_lookup_group(const char *group, gid_t *out, struct err *e);
  * there is no way back. The capability set is empty afterwards unless
  * keep_caps (numbers of linux/capability.h, count of them) names some. */
 int priv_become(const struct priv_user *user, const gid_t *groups,
-    size_t group_count, const int *keep_caps, size_t cap_count,
-    struct err *e);
+    size_t group_count, const int *keep_caps, size_t cap_count, struct err *e);
 
 /* Keeps exactly these capabilities (permitted and effective; bounding set
  * too), as root: for processes that stay root. */
 int priv_keep_caps(const int *caps, size_t count, struct err *e);
+
+/* The same, but leaves the bounding set alone: for a process that stays root
+ * and starts others as root that need capabilities which it does not. */
+int priv_limit_caps(const int *caps, size_t count, struct err *e);
 
 /* prctl(PR_SET_NO_NEW_PRIVS); not dumpable. */
 int priv_no_new_privs(struct err *e);
@@ -42,11 +45,11 @@ int priv_not_dumpable(struct err *e);
 /* A set of rules that confine this process, applied once, for good.
  * Landlock rules name directories, never files that get replaced. */
 enum {
-	SANDBOX_READ = 1,    /* open for reading, list */
-	SANDBOX_WRITE = 2,   /* open for writing, truncate */
-	SANDBOX_MAKE = 4,    /* create and rename files, make sockets */
-	SANDBOX_REMOVE = 8,  /* unlink */
-	SANDBOX_DIRS = 16,   /* make and remove directories */
+	SANDBOX_READ = 1,   /* open for reading, list */
+	SANDBOX_WRITE = 2,  /* open for writing, truncate */
+	SANDBOX_MAKE = 4,   /* create and rename files, make sockets */
+	SANDBOX_REMOVE = 8, /* unlink */
+	SANDBOX_DIRS = 16,  /* make and remove directories */
 	SANDBOX_EXEC = 32,
 };
 struct sandbox;

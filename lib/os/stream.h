@@ -28,8 +28,8 @@
 struct stream;
 
 enum stream_end {
-	STREAM_EOF,     /* the peer closed cleanly (and all input was seen) */
-	STREAM_LOST,    /* reset, TLS error, write error: see err */
+	STREAM_EOF,	/* the peer closed cleanly (and all input was seen) */
+	STREAM_LOST,	/* reset, TLS error, write error: see err */
 	STREAM_TIMEOUT, /* nothing happened for the time set */
 };
 
@@ -86,10 +86,9 @@ size_t stream_pending(const struct stream *s);
  * be NULL). Output queued before goes out in plain text first. Bytes already
  * in the input buffer are NOT taken as TLS unless `buffered_is_tls`: a caller
  * of STARTTLS passes false and must have refused a peer that sent more. */
-void stream_tls_server(struct stream *s, struct tls_ctx *ctx,
-    bool buffered_is_tls);
-void stream_tls_client(struct stream *s, struct tls_ctx *ctx,
-    const char *name);
+void stream_tls_server(
+    struct stream *s, struct tls_ctx *ctx, bool buffered_is_tls);
+void stream_tls_client(struct stream *s, struct tls_ctx *ctx, const char *name);
 /* False when the stream is not (yet) encrypted. */
 bool stream_tls_facts(const struct stream *s, struct tls_facts *out);
 

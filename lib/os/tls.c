@@ -300,8 +300,8 @@ expect_name(SSL *ssl, const char *name)
 	BUG_ON(SSL_set1_host(ssl, name) != 1);
 	/* The macro for this casts a const away. */
 	snprintf(host, sizeof(host), "%s", name);
-	SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
-	    host);
+	SSL_ctrl(
+	    ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, host);
 }
 
 SSL *
