@@ -99,6 +99,10 @@ map_free(struct map **m)
 enum map_result
 map_get(struct map *m, struct span key, struct buf *out, struct err *e)
 {
+	struct err own;
+
+	if (e == NULL)
+		e = &own;
 	buf_reset(out);
 	const enum map_result r = m->ops->get(m, key, out, e);
 	if (r == MAP_FAILED)
@@ -134,6 +138,10 @@ map_found_at(struct map *m, const char *file, unsigned line)
 int
 map_each(struct map *m, map_each_fn fn, void *arg, struct err *e)
 {
+	struct err own;
+
+	if (e == NULL)
+		e = &own;
 	if (m->ops->each == NULL)
 		return err_set(e, ERR_PERM, "4.3.5",
 		    "table %s: entries of this type can't be listed", m->name);

@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lib/mail/router.h"
+
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
+
+#include "lib/base/limits.h"
+#include "lib/base/mem.h"
+#include "lib/mail/router_impl.h"
+#include "lib/queue/queue.h"
+
+/* ---- opening --------------------------------------------------------------
+ */
+
+/* Adds the addresses of this host's interfaces. Where the sandbox does not
+ * let us see them, those of the loopback interface must do. */
+static void
+add_interfaces(struct buf *list)
+{
+	struct ifaddrs *all = NULL;
+	char text[INET6_ADDRSTRLEN];
+
+	buf_str(list, " 127.0.0.1 ::1");
+	if (getifaddrs(&all) < 0)
+		return;
+	for (const struct ifaddrs *i = all; i != NULL; i = i->ifa_next) {
+		const void *addr = NULL;
+		const int family =
+		    i->ifa_addr != NULL ? i->ifa_addr->sa_family : AF_UNSPEC;
+		if (family == AF_INET)
+			addr = &((const struct sockaddr_in *)(const void *)
+				     i->ifa_addr)
+				    ->sin_addr;
+		else if (family == AF_INET6)
+			addr = &((const struct sockaddr_in6 *)(const void *)
+				     i->ifa_addr)
+				    ->sin6_addr;
+		if (addr != NULL &&
+		    inet_ntop(family, addr, text, sizeof(text)) != NULL)
+			buf_fmt(list, " %s", text);
+	}
+	freeifaddrs(all);
+}
+
+static int
+open_own_addresses(struct router *r, struct err *e)
+{
+	const struct span words = span_str(r->common.inet_interfaces);
+	struct buf list;
+
+	buf_init(&list, 2 * LIMIT_CONFIG_LINE);
+	if (span_ieq(words, SPAN("all")))
+		add_interfaces(&list);
+	else if (span_ieq(words, SPAN("loopback-only")))
+		buf_str(&list, "127.0.0.1 ::1");
+	else
+		buf_add(&list, words);
+	buf_byte(&list, ' ');
+	buf_str(&list, r->common.proxy_interfaces);
+	const int rc = match_list_open(buf_cstr(&list), &r->own_addresses, e);
+	buf_release(&list);
+	return rc;
+}
+
+static int
+open_tables(struct router *r, struct err *e)
+{
+	const struct common_conf *c = &r->common;
+	const struct {
+		const char *name, *value;
+		struct maps **maps;
+		struct match_list **list;
+	} rows[] = {
+		{ "virtual_alias_maps", c->virtual_alias_maps,
+		    &r->virtual_alias, NULL },
+		{ "transport_maps", c->transport_maps, &r->transport, NULL },
+		{ "alias_maps", c->alias_maps, &r->alias, NULL },
+		{ "mydestination", c->mydestination, NULL, &r->mydestination },
+		{ "virtual_alias_domains", c->virtual_alias_domains, NULL,
+		    &r->alias_domains },
+		{ "virtual_mailbox_domains", c->virtual_mailbox_domains, NULL,
+		    &r->mailbox_domains },
+		{ "relay_domains", c->relay_domains, NULL, &r->relay_domains },
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		const int rc =
+		    rows[i].maps != NULL
+			? maps_open(rows[i].value, rows[i].maps, e)
+			: match_list_open(rows[i].value, rows[i].list, e);
+		if (rc < 0)
+			return err_wrap(e, "%s", rows[i].name);
+	}
+	return 0;
+}
+
+int
+router_open(struct conf *c, const struct router_users *users,
+    struct router **out, struct err *e)
+{
+	struct router *r = MEM_NEW(r);
+
+	r->conf = c;
+	r->users = users;
+	list_init(&r->queries);
+	if (conf_fill(c, common_params, &r->common, e) < 0 ||
+	    open_tables(r, e) < 0 || open_own_addresses(r, e) < 0) {
+		router_free(&r);
+		return -1;
+	}
+	*out = r;
+	return 0;
+}
+
+/* ---- queries --------------------------------------------------------------
+ */
+
+static void
+query_free(struct query *q)
+{
+	list_remove(&q->link);
+	buf_release(&q->reason);
+	mem_free(q->routes);
+	arena_reset(&q->arena);
+	mem_free(q);
+}
+
+void
+router_free(struct router **r)
+{
+	struct router *self = *r;
+
+	if (self == NULL)
+		return;
+	LIST_EACH(&self->queries, link)
+	{
+		struct query *q = CONTAINER_OF(link, struct query, link);
+		self->users->cancel(self->users->ctx, q);
+		query_free(q);
+	}
+	maps_free(&self->virtual_alias);
+	maps_free(&self->transport);
+	maps_free(&self->alias);
+	match_list_free(&self->mydestination);
+	match_list_free(&self->alias_domains);
+	match_list_free(&self->mailbox_domains);
+	match_list_free(&self->relay_domains);
+	match_list_free(&self->own_addresses);
+	mem_free(self);
+	*r = NULL;
+}
+
+void
+router_cancel(struct router *r, const void *arg)
+{
+	LIST_EACH(&r->queries, link)
+	{
+		struct query *q = CONTAINER_OF(link, struct query, link);
+		if (q->arg == arg) {
+			r->users->cancel(r->users->ctx, q);
+			query_free(q);
+		}
+	}
+}
+
+/* The end of a query: tells its owner, who may free the router. */
+static void
+finish(struct query *q)
+{
+	list_remove(&q->link);
+	if (q->result.code != 0)
+		q->result.count = 0;
+	q->result.routes = q->routes;
+	q->result.reason = buf_span(&q->reason);
+	q->fn(q->arg, &q->result);
+	query_free(q);
+}
+
+static void
+refuse(struct query *q, unsigned code, enum err_kind kind, const char *dsn,
+    const char *text)
+{
+	q->result.code = code;
+	err_set(&q->result.err, kind, dsn, "%s", text);
+}
+
+/* A table or the user database failed: the client shall come again. */
+static void
+refuse_for_now(struct query *q, const struct err *e)
+{
+	q->result.code = 451;
+	q->result.err = *e;
+	q->result.err.kind = ERR_TEMP;
+	if (e->dsn[0] != '4')
+		memcpy(q->result.err.dsn, "4.3.0", sizeof("4.3.0"));
+}
+
+/* ---- routes ---------------------------------------------------------------
+ */
+
+static bool
+is_postmaster(const struct address *addr)
+{
+	return span_ieq(addr->local, SPAN("postmaster"));
+}
+
+/* Sets RCPT_ALIAS for local addresses, and sends postmaster to root. */
+static int
+look_for_alias(struct query *q, struct address *addr, struct route *route,
+    struct buf *reason, struct err *e)
+{
+	int hit = router_has_alias(q->r, addr->local, &q->arena, reason, e);
+	if (hit == 0 && is_postmaster(addr)) {
+		addr->local = SPAN("root");
+		hit = router_has_alias(q->r, addr->local, &q->arena, reason, e);
+	}
+	if (hit == 1)
+		route->flags |= RCPT_ALIAS;
+	return hit < 0 ? -1 : 0;
+}
+
+/* Steps 3 and 4 for one address. */
+static int
+fill_route(struct query *q, const struct address *given, struct route *route,
+    struct buf *reason, struct err *e)
+{
+	struct address addr = *given;
+
+	if (router_class(q->r, &addr, &route->class, reason, e) < 0)
+		return -1;
+	if (route->class == ROUTE_LOCAL &&
+	    look_for_alias(q, &addr, route, reason, e) < 0)
+		return -1;
+	route->address = router_text(&q->arena, &addr);
+	return router_transport(
+	    q->r, route->class, &addr, &q->arena, route, reason, e);
+}
+
+static int
+add_route(struct query *q, const struct address *addr, struct span led_here,
+    struct err *e)
+{
+	struct route route = { .flags = 0 };
+	struct buf reason;
+
+	buf_init(&reason, LIMIT_TABLE_VALUE);
+	buf_add(&reason, led_here);
+	const int rc = fill_route(q, addr, &route, &reason, e);
+	route.reason = arena_dup(&q->arena, buf_span(&reason));
+	buf_release(&reason);
+	if (rc < 0)
+		return -1;
+	if (q->result.count == q->route_max) {
+		q->route_max = q->route_max == 0 ? 4 : q->route_max * 2;
+		q->routes =
+		    mem_resize(q->routes, q->route_max, sizeof(*q->routes));
+	}
+	q->routes[q->result.count++] = route;
+	return 0;
+}
+
+/* Where the one route of an address is error: or retry:, RCPT is refused
+ * with its text. */
+static bool
+refuse_by_transport(struct query *q)
+{
+	const struct route *route = &q->routes[0];
+	const bool error = span_eq(route->transport, SPAN("error"));
+	char dsn[12];
+
+	if (q->result.count != 1 ||
+	    (!error && !span_eq(route->transport, SPAN("retry"))))
+		return false;
+	struct span text = route->nexthop;
+	const size_t end = span_chr(text, ' ');
+	const struct span word = span_slice(text, 0, end);
+	const bool has_dsn = word.n >= 5 && word.p[1] == '.' &&
+			     (word.p[0] == '4' || word.p[0] == '5') &&
+			     span_copy(word, dsn, sizeof(dsn));
+	if (has_dsn)
+		text = span_trim(span_skip(text, word.n));
+	else
+		memcpy(dsn, error ? "5.0.0" : "4.0.0", sizeof("5.0.0"));
+	if (text.n == 0)
+		text = SPAN("mail for this address is not accepted");
+	char *words = span_dup(text);
+	refuse(q, dsn[0] == '5' ? 550 : 450,
+	    dsn[0] == '5' ? ERR_PERM : ERR_TEMP, dsn, words);
+	mem_free(words);
+	buf_reset(&q->reason);
+	buf_add(&q->reason, route->reason);
+	return true;
+}
+
+/* ---- step 5 ---------------------------------------------------------------
+ */
+
+static void got_user(
+    void *arg, const struct router_user *u, const struct err *e);
+
+/* A user's name, whole and without the extension. */
+static void
+add_names(struct query *q, struct span local, struct span domain)
+{
+	const size_t split =
+	    map_split_extension(local, q->r->common.recipient_delimiter);
+
+	for (unsigned i = 0; i < (split == SIZE_MAX ? 1u : 2u); i++) {
+		struct buf b;
+		buf_init(&b, LIMIT_ADDRESS * 3);
+		if (domain.n > 0) {
+			const struct address addr = {
+				.local = i == 0 ? local
+						: span_slice(local, 0, split),
+				.domain = domain,
+			};
+			address_print(&addr, &b);
+		} else {
+			buf_add(
+			    &b, i == 0 ? local : span_slice(local, 0, split));
+		}
+		q->names[q->name_count++] =
+		    router_folded(&q->arena, buf_span(&b));
+		buf_release(&b);
+	}
+}
+
+/* Sets what is to be asked about the address; nothing for those whose users
+ * are not ours to know. */
+static void
+plan_check(struct query *q)
+{
+	const struct route *route = &q->routes[0];
+
+	switch (q->result.class) {
+	case ROUTE_LOCAL:
+		if (q->r->common.local_recipient_maps[0] == '\0' ||
+		    (route->flags & RCPT_ALIAS) != 0 ||
+		    is_postmaster(&q->given))
+			return;
+		q->unknown = "User unknown in local recipient table";
+		add_names(q, q->given.local, SPAN_EMPTY);
+		break;
+	case ROUTE_VIRTUAL:
+		q->unknown = "User unknown in virtual mailbox table";
+		add_names(q, q->given.local, q->given.domain);
+		break;
+	case ROUTE_ALIAS:
+	case ROUTE_RELAY:
+	case ROUTE_DEFAULT:
+		break;
+	}
+}
+
+static void
+ask_next(struct query *q)
+{
+	const struct router_users *users = q->r->users;
+
+	BUG_ON(users == NULL);
+	users->lookup(users->ctx, q->names[q->asked++], got_user, q);
+}
+
+static void
+got_user(void *arg, const struct router_user *u, const struct err *e)
+{
+	struct query *q = arg;
+
+	if (u == NULL) {
+		refuse_for_now(q, e);
+	} else if (!u->found && q->asked < q->name_count) {
+		ask_next(q);
+		return;
+	} else if (!u->found) {
+		refuse(q, 550, ERR_PERM, "5.1.1", q->unknown);
+	} else if (u->over_quota) {
+		refuse(q, 452, ERR_TEMP, "4.2.2", "Mailbox is over quota");
+	}
+	finish(q);
+}
+
+/* ---- resolving ------------------------------------------------------------
+ */
+
+/* Everything but users. */
+static void
+route_query(struct query *q)
+{
+	struct route_result *result = &q->result;
+	bool changed = false;
+	struct err e;
+
+	if (router_class(q->r, &q->given, &result->class, &q->reason, &e) < 0) {
+		refuse_for_now(q, &e);
+		return;
+	}
+	result->class_known = true;
+	result->ours = result->class != ROUTE_DEFAULT &&
+		       (q->r->common.allow_untrusted_routing ||
+			   !router_is_routed(q->given.local));
+	if (router_expand(q, add_route, &changed, &e) < 0) {
+		refuse_for_now(q, &e);
+		return;
+	}
+	if ((q->flags & ROUTER_CHECK_USER) != 0 && !changed &&
+	    !refuse_by_transport(q))
+		plan_check(q);
+}
+
+void
+router_resolve(struct router *r, struct span address, unsigned flags,
+    router_fn fn, void *arg)
+{
+	struct query *q = MEM_NEW(q);
+
+	q->r = r;
+	q->fn = fn;
+	q->arg = arg;
+	q->flags = flags;
+	arena_init(&q->arena, 8 << 20);
+	buf_init(&q->reason, 65536);
+	list_init(&q->link);
+	list_push(&r->queries, &q->link);
+	if (!router_complete(r, address, &q->arena, &q->given)) {
+		q->result.address = arena_dup(&q->arena, address);
+		refuse(
+		    q, 501, ERR_PERM, "5.1.3", "Bad recipient address syntax");
+	} else {
+		q->result.address = router_text(&q->arena, &q->given);
+		route_query(q);
+	}
+	if (q->result.code == 0 && q->name_count > 0)
+		ask_next(q);
+	else
+		finish(q);
+}
