@@ -66,16 +66,14 @@ is_mailbox_line(struct span line)
 	    span_starts(line, SPAN(">From "));
 }
 
-/* Is this line (with its end) part of a header of which `at` bytes came
- * before it? */
-static bool
-is_header_line(struct span line, size_t at)
+bool
+fixup_is_header_line(struct span line, bool first)
 {
 	size_t colon;
 
-	if (at > 0 && (line.p[0] == ' ' || line.p[0] == '\t'))
+	if (!first && line.n > 0 && (line.p[0] == ' ' || line.p[0] == '\t'))
 		return true;
-	if (at == 0 && is_mailbox_line(line))
+	if (first && is_mailbox_line(line))
 		return true;
 	colon = span_chr(line, ':');
 	if (colon == SIZE_MAX)
@@ -106,7 +104,7 @@ find_end(struct fixup *f, bool last, bool *out_gap)
 			*out_gap = false;
 			return true;
 		}
-		if (!is_header_line(line, f->scanned)) {
+		if (!fixup_is_header_line(line, f->scanned == 0)) {
 			*out_gap = true;
 			return true;
 		}

@@ -29,6 +29,10 @@ struct fixup_conf {
 	int offset_min;       /* local zone, minutes east of UTC */
 };
 
+/* Is this line (with its end, if any) part of a header? first: nothing came
+ * before it; then a mailbox's "From " line counts too. */
+bool fixup_is_header_line(struct span line, bool first);
+
 struct fixup;
 typedef void (*fixup_out_fn)(void *arg, struct span bytes);
 
