@@ -39,6 +39,9 @@ tool_name(void)
 	return name;
 }
 
+static void say(const char *level, const char *fmt, va_list ap)
+    __attribute__((format(printf, 2, 0)));
+
 static void
 say(const char *level, const char *fmt, va_list ap)
 {
