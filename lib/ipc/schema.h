@@ -22,7 +22,7 @@
 	X(MSG_HURRY, 12)        /* master: say 421 or BYE at the next pause */ \
 	X(MSG_WAKE, 13)         /* master: the wakeup timer fired */           \
 	X(MSG_KEYS, 14)         /* master: fd chain, fd key (PEM memfds) */    \
-	X(MSG_PIDS, 15)         /* master: F_SERVICE/F_PID groups, living */   \
+	X(MSG_PIDS, 15)         /* master: F_SERVICE groups {F_SERVICE F_PID} */\
 	X(MSG_SLOT, 16)         /* master: F_SLOT for queue ids */             \
 	X(MSG_FULL, 17)         /* child: start another process if allowed */  \
 	X(MSG_CHILD_STATUS, 18) /* child: F_TEXT, for chappe status */         \
@@ -67,9 +67,9 @@
 	X(MSG_LOG_PING, 101)    /* there is something in my ring */            \
 	X(MSG_TRACE_QUERY, 102) /* tool: F_QID | F_TRACE | F_ADDRESS */        \
 	/* master, from tools */                                               \
-	X(MSG_MASTER_STATUS, 110)                                              \
-	X(MSG_MASTER_RELOAD, 111)                                              \
-	X(MSG_MASTER_STOP, 112)
+	X(MSG_MASTER_STATUS, 110) /* answer: MSG_OK F_LINE... */              \
+	X(MSG_MASTER_RELOAD, 111) /* [F_SERVICE]; MSG_OK when it is done */   \
+	X(MSG_MASTER_STOP, 112)   /* F_OP stop, abort; MSG_OK at once */
 
 #define MSG_FIELDS(X)                                                          \
 	X(F_ERR_KIND, 1)   /* u64: enum err_kind */                            \
