@@ -109,8 +109,9 @@ $(B)/%.o: %.c
 unit_daemon = $(filter $(FOLDERS),$(firstword $(subst /, ,\
 	$(patsubst $(B)/tests/unit/%,%,$(1)))))
 .SECONDEXPANSION:
-$(UNIT): $(B)/%: $(B)/%.o $$(patsubst %,$(B)/%.a,$$(call unit_daemon,$$@)) \
-	$(LIB)
+# (No patsubst here: its % would be taken for the rule's.)
+$(UNIT): $(B)/%: $(B)/%.o $$(addprefix $(B)/,$$(addsuffix \
+	.a,$$(call unit_daemon,$$@))) $(LIB)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LIBS) \
 		$(LIBS_$(call unit_daemon,$@))
 
