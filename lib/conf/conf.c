@@ -65,7 +65,12 @@ static void
 forget_expanded(struct conf *c)
 {
 	for (size_t i = 0; i < c->count; i++) {
-		mem_free(c->sorted[i]->expanded);
+		if (c->sorted[i]->expanded == NULL)
+			continue;
+		/* Somebody may hold it: values live as long as c. */
+		c->retired = mem_resize(c->retired, c->retired_count + 1,
+		    sizeof(*c->retired));
+		c->retired[c->retired_count++] = c->sorted[i]->expanded;
 		c->sorted[i]->expanded = NULL;
 	}
 }
@@ -267,6 +272,9 @@ conf_free(struct conf **c)
 	for (size_t i = 0; i < self->file_count; i++)
 		mem_free(self->files[i]);
 	mem_free(self->files);
+	for (size_t i = 0; i < self->retired_count; i++)
+		mem_free(self->retired[i]);
+	mem_free(self->retired);
 	mem_free(self->sorted);
 	table_release(&self->entries);
 	mem_free(self->dir);
@@ -286,13 +294,18 @@ conf_dir(const struct conf *c)
 void
 conf_add_params(struct conf *c, const struct param *table)
 {
+	bool added = false;
+
 	for (const struct param *p = table; p->name != NULL; p++) {
 		struct conf_entry *entry = entry_make(c, span_str(p->name));
-		if (entry->row == NULL)
+		if (entry->row == NULL) {
 			entry->row = p;
+			added = true;
+		}
 	}
 	/* A new default may change what $name gave. */
-	forget_expanded(c);
+	if (added)
+		forget_expanded(c);
 }
 
 int

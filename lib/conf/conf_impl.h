@@ -27,6 +27,8 @@ struct conf {
 	size_t count, cap;
 	char **files; /* names of files read */
 	size_t file_count;
+	char **retired; /* expanded values that may still be held */
+	size_t retired_count;
 };
 
 struct conf_entry *conf_entry_get(const struct conf *c, struct span name);
