@@ -27,6 +27,8 @@ configure(struct daemon *d, struct err *e)
 		e) != 0)
 		return -1;
 	programs_add_params(d->conf);
+	if (d->spec->params != NULL)
+		conf_add_params(d->conf, d->spec->params);
 	if (conf_fill(d->conf, common_params, &d->common, e) != 0)
 		return -1;
 	if (d->spec->params != NULL &&

@@ -4,6 +4,8 @@
 #include <linux/capability.h>
 #include <string.h>
 
+extern const struct param log_params[];
+
 static const int local_caps[] = { CAP_SETUID, CAP_SETGID, -1 };
 static const int auth_caps[] = { CAP_DAC_READ_SEARCH, CAP_SETUID, CAP_SETGID,
 	CAP_AUDIT_WRITE, -1 };
@@ -35,7 +37,10 @@ const struct program programs[] = {
 	    .stream_socket = true,
 	    .needs_keys = true },
 	{ .name = "imap-spawn", .caps = spawn_caps, .single = true },
-	{ .name = "log", .user_param = "log_owner", .single = true },
+	{ .name = "log",
+	    .user_param = "log_owner",
+	    .single = true,
+	    .params = log_params },
 	{ .name = NULL },
 };
 

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -237,6 +238,25 @@ ring_put(struct ring *r, const struct ring_record *record)
 
 /* ---- reader ---- */
 
+/* Only an eventfd may be watched and read: with anything else the reader could
+ * be made to wait, or to fail. */
+static int
+event_check(int fd, struct err *e)
+{
+	char link[40], target[40];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, target, sizeof(target));
+	if (n < 0)
+		return err_sys(e, "log ring event");
+	if (!span_eq(span_of(target, (size_t)n),
+		SPAN("anon_inode:[eventfd]")))
+		return err_set(e, ERR_PERM, "5.3.0",
+		    "log ring: not an event descriptor");
+	return 0;
+}
+
 static int
 memory_check(struct ring *r, struct err *e)
 {
@@ -261,7 +281,8 @@ ring_attach(int memory_fd, int event_fd, struct ring **out, struct err *e)
 {
 	struct ring *r = ring_make(memory_fd, event_fd);
 
-	if (memory_check(r, e) != 0 || map(r, e) != 0) {
+	if (event_check(event_fd, e) != 0 || memory_check(r, e) != 0 ||
+	    map(r, e) != 0) {
 		ring_free(&r);
 		return -1;
 	}

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -244,10 +245,14 @@ memory_that_may_shrink_is_refused(void **state)
 
 	(void)state;
 	assert_int_equal(ftruncate(memory, 4096 + 16384), 0);
-	assert_int_equal(ring_attach(memory, open("/dev/null", O_RDONLY),
+	assert_int_equal(ring_attach(memory, eventfd(0, EFD_CLOEXEC),
 	    &reader, &e), -1);
+	assert_non_null(strstr(e.text, "fixed"));
+	assert_int_equal(ring_attach(open("/dev/null", O_RDWR),
+	    eventfd(0, EFD_CLOEXEC), &reader, &e), -1);
 	assert_int_equal(ring_attach(open("/dev/null", O_RDWR),
 	    open("/dev/null", O_RDONLY), &reader, &e), -1);
+	assert_non_null(strstr(e.text, "event"));
 }
 
 /* Any bytes whatever, also in the page of places: the reader ends, with
