@@ -5,6 +5,7 @@
 #include <string.h>
 
 extern const struct param log_params[];
+extern const struct param pickup_params[];
 
 static const int local_caps[] = { CAP_SETUID, CAP_SETGID, -1 };
 static const int auth_caps[] = { CAP_DAC_READ_SEARCH, CAP_SETUID, CAP_SETGID,
@@ -20,7 +21,8 @@ const struct program programs[] = {
 	{ .name = "pickup",
 	    .user_param = "mail_owner",
 	    .single = true,
-	    .needs_slot = true },
+	    .needs_slot = true,
+	    .params = pickup_params },
 	{ .name = "qmgr", .user_param = "mail_owner", .single = true },
 	{ .name = "smtp", .user_param = "net_owner", .is_agent = true },
 	/* Its parent makes lock files for its children and becomes users. */

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <time.h>
+
+#include "lib/base/limits.h"
+#include "lib/base/mem.h"
+#include "lib/mail/fixup.h"
+#include "lib/proto/date.h"
+#include "pickup/pickup.h"
+
+enum { CHUNK = 65536, RECEIVED_MAX = 1024 };
+
+struct intake {
+	struct pickup *p;
+	struct intake_spec spec;
+	struct log_ctx log;
+	struct queue_writer *w;
+	size_t next;           /* recipient to be routed */
+	uint32_t rcpts;        /* written */
+	uint64_t size;         /* of the content, complete */
+	bool routing;          /* inside the loop of route_next */
+	struct fixup *fixup;
+	struct fixup_conf fixup_conf;
+	struct buf received;
+	bool pending_cr;
+	uint8_t *chunk;
+	struct queue_id id;
+	struct err err;
+};
+
+static void pump(void *arg);
+static void route_next(struct intake *in);
+
+/* ---- the end -------------------------------------------------------------- */
+
+static void
+finish(struct intake *in, const struct err *e)
+{
+	struct pickup *p = in->p;
+
+	if (e != NULL)
+		queue_writer_abort(&in->w);
+	in->spec.done(in->spec.arg, in->id, e);
+	fixup_free(&in->fixup);
+	buf_release(&in->received);
+	mem_free(in->chunk);
+	mem_free(in);
+	p->intakes--;
+	pickup_maybe_exit(p);
+}
+
+static void
+committed(void *arg, struct queue_id id, const struct err *e)
+{
+	struct intake *in = arg;
+
+	if (e == NULL) {
+		log_event(&in->log, "queued", "%u recipients",
+		    (unsigned)in->rcpts);
+		qmgr_client_message(in->p->qmgr, id, in->size, in->rcpts,
+		    in->log.trace);
+	}
+	finish(in, e);
+}
+
+/* ---- content ---------------------------------------------------------------- */
+
+static void
+to_queue(void *arg, struct span bytes)
+{
+	struct intake *in = arg;
+
+	queue_writer_body(in->w, bytes);
+}
+
+/* LF becomes CRLF. */
+static void
+feed_lines(struct intake *in, struct span bytes)
+{
+	while (bytes.n > 0) {
+		const size_t lf = span_chr(bytes, '\n');
+
+		if (lf == SIZE_MAX) {
+			fixup_feed(in->fixup, bytes);
+			return;
+		}
+		fixup_feed(in->fixup, span_slice(bytes, 0, lf));
+		fixup_feed(in->fixup, SPAN("\r\n"));
+		bytes = span_skip(bytes, lf + 1);
+	}
+}
+
+static void
+content_complete(struct intake *in)
+{
+	const char *message_id;
+
+	fixup_end(in->fixup);
+	message_id = fixup_message_id(in->fixup);
+	if (in->spec.count_hops &&
+	    fixup_hops(in->fixup) > in->p->conf->hopcount_limit) {
+		err_set(&in->err, ERR_PERM, "5.4.6", "too many hops");
+		finish(in, &in->err);
+		return;
+	}
+	queue_writer_message_id(in->w, span_str(message_id));
+	log_info(&in->log, "message-id=%s", message_id);
+	in->size = queue_writer_size(in->w);
+	queue_writer_commit(&in->w, committed, in);
+}
+
+/* Reads a piece at a time, so that one message does not hold up all. */
+static void
+pump(void *arg)
+{
+	struct intake *in = arg;
+	ssize_t n;
+
+	if (queue_writer_busy(in->w, pump, in))
+		return;
+	n = in->spec.read(in->spec.arg, in->chunk, CHUNK, &in->err);
+	if (n < 0) {
+		finish(in, &in->err);
+		return;
+	}
+	if (n == 0) {
+		content_complete(in);
+		return;
+	}
+	if (in->spec.submission)
+		feed_lines(in, span_of(in->chunk, (size_t)n));
+	else
+		fixup_feed(in->fixup, span_of(in->chunk, (size_t)n));
+	loop_later(daemon_loop(in->p->daemon), pump, in);
+}
+
+static int
+zone_min(int64_t time_s)
+{
+	const time_t t = (time_t)time_s;
+	struct tm tm;
+
+	return localtime_r(&t, &tm) != NULL ? (int)(tm.tm_gmtoff / 60) : 0;
+}
+
+/* Postfix's shapes of a local submission and of a message made here. */
+static void
+make_received(struct intake *in, int64_t time_s, int offset_min)
+{
+	const struct common_conf *c = daemon_common(in->p->daemon);
+	struct buf *b = &in->received;
+
+	buf_init(b, RECEIVED_MAX + in->spec.header.n);
+	buf_fmt(b, "Received: by %s (%s", c->myhostname, c->mail_name);
+	if (in->spec.uid >= 0)
+		buf_fmt(b, ", from userid %lld", (long long)in->spec.uid);
+	buf_fmt(b, ")\r\n\tid %s; ", in->log.qid);
+	date_print_rfc5322(b, time_s, offset_min, NULL);
+	buf_str(b, "\r\n");
+	buf_add(b, in->spec.header);
+}
+
+static void
+start_content(struct intake *in)
+{
+	const int64_t now_s = clock_wall_us() / 1000000;
+	const int offset_min = zone_min(now_s);
+
+	make_received(in, now_s, offset_min);
+	in->fixup_conf = (struct fixup_conf){
+		.received = buf_span(&in->received),
+		.submission = in->spec.submission,
+		.from = in->spec.sender,
+		.qid = in->log.qid,
+		.hostname = daemon_common(in->p->daemon)->myhostname,
+		.time_s = now_s,
+		.offset_min = offset_min,
+	};
+	in->fixup = fixup_new(&in->fixup_conf, to_queue, in);
+	in->chunk = mem_alloc(CHUNK);
+	pump(in);
+}
+
+/* ---- recipients --------------------------------------------------------------- */
+
+static void
+add_rcpt(struct intake *in, struct span address, struct span transport,
+    struct span nexthop, unsigned flags)
+{
+	const struct intake_rcpt *given = &in->spec.rcpts[in->next];
+	const struct queue_rcpt r = { .address = address,
+		.orig_address = given->orig_address.n > 0 ?
+		    given->orig_address : given->address,
+		.transport = transport,
+		.nexthop = nexthop,
+		.dsn_notify = in->spec.dsn_notify,
+		.flags = flags };
+
+	queue_writer_rcpt(in->w, &r);
+	in->rcpts++;
+}
+
+/* Nobody is there who could be told now: the service error bounces it. */
+static void
+add_refused(struct intake *in, const struct err *e)
+{
+	struct buf why;
+
+	buf_init(&why, 300);
+	buf_fmt(&why, "%s %s", e->dsn, e->text);
+	add_rcpt(in, in->spec.rcpts[in->next].address, SPAN("error"),
+	    buf_span(&why), 0);
+	buf_release(&why);
+}
+
+static void
+routed(void *arg, const struct route_result *result)
+{
+	struct intake *in = arg;
+
+	if (result->code >= 500) {
+		add_refused(in, &result->err);
+	} else if (result->code != 0) {
+		in->err = result->err;
+		in->next = SIZE_MAX;
+	} else {
+		for (size_t i = 0; i < result->count; i++) {
+			const struct route *r = &result->routes[i];
+
+			add_rcpt(in, r->address, r->transport, r->nexthop,
+			    r->flags);
+		}
+	}
+	if (in->next != SIZE_MAX)
+		in->next++;
+	if (!in->routing)
+		route_next(in);
+}
+
+/* The router may answer at once or later: at once, this loop goes on. */
+static void
+route_next(struct intake *in)
+{
+	size_t at;
+
+	in->routing = true;
+	while (in->next < in->spec.rcpt_count) {
+		at = in->next;
+		router_resolve(in->p->router, in->spec.rcpts[at].address, 0,
+		    routed, in);
+		if (in->next == at) {
+			in->routing = false;
+			return;
+		}
+	}
+	in->routing = false;
+	if (in->next == SIZE_MAX)
+		finish(in, &in->err);
+	else
+		start_content(in);
+}
+
+static void
+open_writer(struct intake *in)
+{
+	const struct intake_spec *s = &in->spec;
+	const struct queue_envelope env = { .trace = s->trace,
+		.arrival_us = clock_wall_us(),
+		.sender = s->sender,
+		.dsn_envid = s->dsn_envid,
+		.dsn_ret = s->dsn_ret,
+		.encoding = s->eight_bit ? SPAN("8BITMIME") : SPAN("7BIT"),
+		.uid = s->uid,
+		.birth = QUEUE_ACTIVE };
+
+	in->w = queue_writer_open(in->p->queue, &env);
+	in->id = queue_writer_id(in->w);
+	in->log.trace = s->trace;
+	queue_id_text(in->id, in->log.qid);
+}
+
+static void
+begin(void *arg)
+{
+	struct intake *in = arg;
+
+	open_writer(in);
+	if (in->spec.uid >= 0)
+		log_info(&in->log, "uid=%lld from=<%s>",
+		    (long long)in->spec.uid,
+		    log_quote(in->spec.sender, LIMIT_ADDRESS));
+	route_next(in);
+}
+
+void
+intake_start(struct pickup *p, const struct intake_spec *spec)
+{
+	struct intake *in = MEM_NEW(in);
+
+	in->p = p;
+	in->spec = *spec;
+	p->intakes++;
+	loop_later(daemon_loop(p->daemon), begin, in);
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "pickup/pickup.h"
+
+#include <stdio.h>
+
+#include "lib/base/mem.h"
+#include "lib/ipc/channel.h"
+
+static struct pickup_conf conf;
+static struct pickup pickup = { .conf = &conf };
+
+static void
+pickup_sandbox(const struct daemon *d, struct sandbox *s)
+{
+	static const char *const dirs[] = { "incoming", "active", "hold" };
+	const char *queue = daemon_common(d)->queue_directory;
+	char path[LIMIT_PATH];
+
+	snprintf(path, sizeof(path), "%s/maildrop", queue);
+	sandbox_dir(s, path, SANDBOX_READ | SANDBOX_REMOVE);
+	for (size_t i = 0; i < COUNT_OF(dirs); i++) {
+		snprintf(path, sizeof(path), "%s/%s", queue, dirs[i]);
+		sandbox_dir(s, path, SANDBOX_READ | SANDBOX_WRITE |
+		    SANDBOX_MAKE | SANDBOX_REMOVE);
+	}
+	snprintf(path, sizeof(path), "%s/private", queue);
+	sandbox_dir(s, path, SANDBOX_READ);
+}
+
+static int
+pickup_start(struct daemon *d, struct err *e)
+{
+	struct pickup *p = &pickup;
+	const int slot = daemon_slot(d);
+	char path[LIMIT_PATH];
+
+	p->daemon = d;
+	if (slot < 0)
+		return err_set(e, ERR_TEMP, "4.3.5", "no slot for queue ids");
+	if (queue_open(daemon_common(d)->queue_directory, daemon_loop(d),
+	    &p->queue, e) != 0)
+		return -1;
+	queue_set_slot(p->queue, (uint8_t)slot);
+	if (router_open(daemon_conf(d), NULL, &p->router, e) != 0)
+		return -1;
+	p->qmgr = qmgr_client_new(daemon_loop(d),
+	    daemon_socket(d, "qmgr", false, path), (uint8_t)slot);
+	p->server = forward_server_new(p);
+	p->drop_dir = drop_dir_new(p, e);
+	if (p->drop_dir == NULL)
+		return -1;
+	drop_dir_look(p->drop_dir);
+	return 0;
+}
+
+static void
+pickup_client(struct daemon *d, int fd, const struct daemon_listener *l)
+{
+	(void)d;
+	(void)l;
+	server_client(pickup.server, fd);
+}
+
+static void
+pickup_wake(struct daemon *d)
+{
+	(void)d;
+	drop_dir_look(pickup.drop_dir);
+}
+
+static void
+said_farewell(void *arg)
+{
+	daemon_exit(((struct pickup *)arg)->daemon, 0);
+}
+
+void
+pickup_maybe_exit(struct pickup *p)
+{
+	if (daemon_leaving(p->daemon) && p->intakes == 0)
+		qmgr_client_farewell(p->qmgr, said_farewell, p);
+}
+
+static void
+pickup_leave(struct daemon *d)
+{
+	(void)d;
+	pickup_maybe_exit(&pickup);
+}
+
+static const struct daemon_spec spec = {
+	.name = "pickup",
+	.params = pickup_params,
+	.conf = &conf,
+	.sandbox = pickup_sandbox,
+	.start = pickup_start,
+	.client = pickup_client,
+	.wake = pickup_wake,
+	.leave = pickup_leave,
+};
+
+int
+main(int argc, char *argv[])
+{
+	return daemon_main(&spec, argc, argv);
+}

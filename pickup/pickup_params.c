@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "pickup/pickup.h"
+
+const struct param pickup_params[] = {
+	PARAM_INT(struct pickup_conf, hopcount_limit, "50", 1, 10000,
+	    "Received fields of a message that goes in circles"),
+	PARAM_END,
+};
