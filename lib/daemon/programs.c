@@ -4,6 +4,7 @@
 #include <linux/capability.h>
 #include <string.h>
 
+extern const struct param imapd_params[];
 extern const struct param log_params[];
 extern const struct param pickup_params[];
 
@@ -37,8 +38,12 @@ const struct program programs[] = {
 	{ .name = "imap-login",
 	    .user_param = "login_owner",
 	    .stream_socket = true,
-	    .needs_keys = true },
-	{ .name = "imap-spawn", .caps = spawn_caps, .single = true },
+	    .needs_keys = true,
+	    .params = imapd_params },
+	{ .name = "imap-spawn",
+	    .caps = spawn_caps,
+	    .single = true,
+	    .params = imapd_params },
 	{ .name = "log",
 	    .user_param = "log_owner",
 	    .single = true,

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "imapd/session.h"
+
+#include "lib/base/limits.h"
+#include "lib/base/mem.h"
+#include "lib/ipc/channel.h"
+#include "lib/os/log.h"
+
+enum { CONTROL_WAIT_MS = 10000 };
+
+static char *
+text(struct msg_in *m, enum msg_field f)
+{
+	return span_dup(msg_get(m, f, LIMIT_PATH));
+}
+
+/* MSG_SESSION as the spawner sends it: docs/DESIGN.md, IPC. */
+int
+session_control_start(struct session *s, struct err *e)
+{
+	struct session_user *u = &s->user;
+	struct buf store;
+	struct msg_in m;
+	int n;
+
+	buf_init(&store, LIMIT_IPC_MESSAGE);
+	n = sync_receive(SESSION_CONTROL_FD, &store, &m, CONTROL_WAIT_MS, e);
+	if (n == 1 && m.type == MSG_SESSION) {
+		u->name = text(&m, F_USER);
+		u->home = text(&m, F_HOME);
+		u->location = text(&m, F_MAIL);
+		u->home_mailbox = text(&m, F_MAILBOX);
+		u->spool_directory = text(&m, F_PATH);
+		u->tag = text(&m, F_TAG);
+		u->address = text(&m, F_ADDR);
+		u->mailbox_size_max = msg_get_u64(&m, F_SIZE);
+		u->message_size_max = msg_get_u64(&m, F_COUNT);
+		u->idle_notify_ms = msg_get_u64(&m, F_TTL);
+		n = msg_done(&m, e);
+		msg_in_release(&m);
+	} else if (n >= 0) {
+		n = err_set(e, ERR_TEMP, "4.3.0", "the spawner said nothing");
+	}
+	buf_release(&store);
+	return n;
+}
+
+static void
+act(struct session *s, struct msg_in *m)
+{
+	struct span box;
+
+	if (m->type == MSG_HURRY) {
+		if (!imap_server_busy(s->server) || s->idling) {
+			imap_server_bye(s->server, "Server is restarting");
+			session_flush(s);
+			s->closing = true;
+			s->end_reason = "told to leave";
+		}
+		return;
+	}
+	if (m->type != MSG_NOTIFY)
+		return;
+	box = msg_get(m, F_MAILBOX, LIMIT_MAILBOX_NAME);
+	if (s->box_name != NULL &&
+	    (box.n == 0 || span_eq(box, span_str(s->box_name))))
+		s->changed = true;
+}
+
+void
+session_control_read(struct session *s)
+{
+	struct buf store;
+	struct msg_in m;
+	int n;
+
+	buf_init(&store, LIMIT_IPC_MESSAGE);
+	n = sync_receive(SESSION_CONTROL_FD, &store, &m, 0, NULL);
+	if (n == 1) {
+		act(s, &m);
+		msg_in_release(&m);
+	} else {
+		/* Mail can be read without a spawner; only new mail is then
+		 * noticed by inotify alone. */
+		s->control_lost = true;
+	}
+	buf_release(&store);
+}
+
+/* Notices that come between question and answer. */
+static int
+receive_answer(
+    struct session *s, struct buf *store, struct msg_in *m, struct err *e)
+{
+	for (;;) {
+		const int n = sync_receive(
+		    SESSION_CONTROL_FD, store, m, CONTROL_WAIT_MS, e);
+
+		if (n != 1)
+			return n < 0 ? -1
+				     : err_set(e, ERR_TEMP, "4.3.0",
+					   "spawner is gone");
+		if (m->id != 0)
+			return 0;
+		act(s, m);
+		msg_in_release(m);
+	}
+}
+
+int
+session_lockfile(void *arg, const char *op, const char *path, struct err *e)
+{
+	struct session *s = arg;
+	struct msg_out out;
+	struct buf store;
+	struct msg_in m;
+	int result;
+
+	if (s->control_lost)
+		return err_set(e, ERR_TEMP, "4.3.0", "spawner is gone");
+	msg_begin(&out, MSG_LOCKFILE, 1, 0);
+	msg_put_str(&out, F_OP, op);
+	msg_put_str(&out, F_PATH, path);
+	result = sync_send(SESSION_CONTROL_FD, &out, CONTROL_WAIT_MS, e);
+	msg_out_release(&out);
+	if (result != 0)
+		return -1;
+	buf_init(&store, LIMIT_IPC_MESSAGE);
+	result = receive_answer(s, &store, &m, e);
+	if (result == 0) {
+		if (m.type == MSG_ERROR) {
+			result = -1;
+			if (!msg_get_err(&m, e))
+				err_set(e, ERR_TEMP, "4.3.0", "lock file");
+			/* errno travels beside: EEXIST means "locked". */
+			if (e != NULL)
+				e->sysno = (int)msg_get_u32(&m, F_STATUS);
+		}
+		msg_in_release(&m);
+	}
+	buf_release(&store);
+	return result;
+}
