@@ -130,15 +130,6 @@ may_search(const struct peer *peer, void *arg)
 /* ---- the daemon ---- */
 
 static void
-dir_of(const char *path, char out[LIMIT_PATH])
-{
-	const char *slash = strrchr(path, '/');
-
-	snprintf(out, LIMIT_PATH, "%.*s",
-	    slash != NULL ? (int)(slash - path) : 0, path);
-}
-
-static void
 log_sandbox(const struct daemon *d, struct sandbox *s)
 {
 	const char *files[] = { daemon_common(d)->maillog_file,
@@ -153,13 +144,9 @@ log_sandbox(const struct daemon *d, struct sandbox *s)
 	}
 	sandbox_dir(s, path, SANDBOX_READ | SANDBOX_WRITE | SANDBOX_MAKE |
 	    SANDBOX_REMOVE);
-	for (int i = 0; i < 2; i++) {
-		if (files[i][0] != '/')
-			continue;
-		dir_of(files[i], path);
-		sandbox_dir(s, path, SANDBOX_READ | SANDBOX_WRITE |
-		    SANDBOX_MAKE);
-	}
+	for (int i = 0; i < 2; i++)
+		daemon_sandbox_file(s, files[i], SANDBOX_READ |
+		    SANDBOX_WRITE | SANDBOX_MAKE);
 }
 
 static void

@@ -4,7 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -301,6 +301,19 @@ daemon_connect(struct daemon *d, const char *name)
 	};
 
 	return client_new(d->loop, &o);
+}
+
+void
+daemon_sandbox_file(struct sandbox *s, const char *path, int rights)
+{
+	const char *slash = strrchr(path, '/');
+	char dir[LIMIT_PATH];
+
+	if (path[0] != '/')
+		return;
+	snprintf(dir, sizeof(dir), "%.*s",
+	    slash == path ? 1 : (int)(slash - path), path);
+	sandbox_dir(s, dir, rights);
 }
 
 void

@@ -95,6 +95,10 @@ const char *daemon_socket(const struct daemon *d, const char *name,
 /* A client for the private service NAME (free with client_free). */
 struct client *daemon_connect(struct daemon *d, const char *name);
 
+/* For the sandbox callback: the directory that the file is in, since the file
+ * may be replaced. Paths that are not absolute are left out. */
+void daemon_sandbox_file(struct sandbox *s, const char *path, int rights);
+
 /* Stops (starts again) accepting: for a daemon that is full. */
 void daemon_accept(struct daemon *d, bool on);
 /* Ends the loop and the process. */

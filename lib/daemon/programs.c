@@ -7,6 +7,7 @@
 extern const struct param imapd_params[];
 extern const struct param log_params[];
 extern const struct param pickup_params[];
+extern const struct param resolver_params[];
 
 static const int local_caps[] = { CAP_SETUID, CAP_SETGID, -1 };
 static const int auth_caps[] = { CAP_DAC_READ_SEARCH, CAP_SETUID, CAP_SETGID,
@@ -34,7 +35,10 @@ const struct program programs[] = {
 	    .needs_slot = true },
 	/* Forks the workers that ask PAM, then becomes auth_owner. */
 	{ .name = "auth", .caps = auth_caps, .single = true },
-	{ .name = "resolver", .user_param = "net_owner", .single = true },
+	{ .name = "resolver",
+	    .user_param = "net_owner",
+	    .single = true,
+	    .params = resolver_params },
 	{ .name = "imap-login",
 	    .user_param = "login_owner",
 	    .stream_socket = true,
