@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "master/master.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/base/mem.h"
+#include "lib/os/log.h"
+#include "lib/os/proc.h"
+#include "lib/os/sock.h"
+
+enum { ENV_MAX = 64, FDS_FIXED = 4, CONTROL = 3 };
+
+/* ---- what the child is given ---- */
+struct vector {
+	char **items;
+	size_t count;
+};
+
+static void
+push(struct vector *v, char *item)
+{
+	v->items = mem_resize(v->items, v->count + 2, sizeof(*v->items));
+	v->items[v->count++] = item;
+	v->items[v->count] = NULL;
+}
+
+static void
+push_copy(struct vector *v, const char *item)
+{
+	push(v, mem_strdup(item));
+}
+
+static void
+vector_free(struct vector *v)
+{
+	for (size_t i = 0; i < v->count; i++)
+		mem_free(v->items[i]);
+	mem_free(v->items);
+}
+
+static void
+make_argv(const struct service *s, struct vector *v)
+{
+	struct buf kinds;
+
+	buf_init(&kinds, 4096);
+	push_copy(v, s->plan->path);
+	push_copy(v, "-c");
+	push_copy(v, s->master->dir);
+	push_copy(v, "-n");
+	push_copy(v, s->plan->name);
+	push_copy(v, "-g");
+	push(v, mem_printf("%u", s->generation));
+	for (size_t i = 0; s->plan->overrides[i] != NULL; i++) {
+		push_copy(v, "-o");
+		push_copy(v, s->plan->overrides[i]);
+	}
+	for (size_t i = 0; i < s->listener_count; i++)
+		buf_fmt(
+		    &kinds, "%s%s", i > 0 ? "," : "", s->listeners[i]->kind);
+	if (s->listener_count > 0) {
+		push_copy(v, "-l");
+		push_copy(v, buf_cstr(&kinds));
+	}
+	for (size_t i = 0; s->plan->args[i] != NULL; i++)
+		push_copy(v, s->plan->args[i]);
+	buf_release(&kinds);
+}
+
+/* Only what a daemon has a use for: a path, the time zone, and what tests
+ * and sanitizers say. */
+static void
+make_env(struct vector *v)
+{
+	static const char *const names[] = { "PATH=", "TZ=", "LANG=",
+		"LD_LIBRARY_PATH=", "CHAPPE_", "ASAN_", "UBSAN_", "LSAN_" };
+	bool path = false;
+
+	for (char **e = environ; *e != NULL; e++) {
+		for (size_t i = 0; i < COUNT_OF(names); i++)
+			if (strncmp(*e, names[i], strlen(names[i])) == 0)
+				push_copy(v, *e);
+		path |= strncmp(*e, "PATH=", 5) == 0;
+	}
+	if (!path)
+		push_copy(v, "PATH=/usr/sbin:/usr/bin:/sbin:/bin");
+}
+
+/* In the child: our programs start as the user of their row; those that stay
+ * root reduce their capabilities themselves. */
+static int
+become_user(void *arg, struct err *e)
+{
+	const struct plan *p = arg;
+
+	if (!priv_is_root() || p->program->user_param == NULL)
+		return 0;
+	return priv_become(&p->user, p->groups, p->group_count, NULL, 0, e);
+}
+
+static int
+spawn(struct child *c, int control, struct err *e)
+{
+	const struct service *s = c->service;
+	const size_t count = FDS_FIXED + s->listener_count + 1;
+	int *fds = mem_alloc(count * sizeof(*fds));
+	struct vector argv = { 0 }, env = { 0 };
+	int ret;
+
+	make_argv(s, &argv);
+	make_env(&env);
+	fds[0] = fds[1] = -1;
+	fds[2] = s->master->stderr_pipe[1];
+	fds[CONTROL] = control;
+	for (size_t i = 0; i < s->listener_count; i++)
+		fds[FDS_FIXED + i] = s->listeners[i]->fd;
+	fds[count - 1] = c->slot_fd;
+	{
+		const struct proc_spec spec = {
+			.path = s->plan->path,
+			.argv = argv.items,
+			.env = env.items,
+			.fds = fds,
+			.fd_count = c->slot_fd < 0 ? count - 1 : count,
+			.prepare = become_user,
+			.arg = s->plan,
+		};
+
+		ret = proc_spawn(&spec, &c->pid, e);
+	}
+	vector_free(&argv);
+	vector_free(&env);
+	mem_free(fds);
+	return ret;
+}
+
+/* ---- messages ---- */
+void
+child_tell(struct child *c, enum msg_type type)
+{
+	struct msg_out m;
+
+	if (c->channel == NULL)
+		return;
+	msg_begin(&m, type, 0, 0);
+	channel_send(c->channel, &m);
+	msg_out_release(&m);
+}
+
+void
+child_send_keys(struct child *c)
+{
+	struct msg_out m;
+	int fds[2];
+
+	if (c->channel == NULL)
+		return;
+	msg_begin(&m, MSG_KEYS, 0, 0);
+	if (keys_fds(c->service, fds) == 2) {
+		msg_put_fd(&m, fds[0]);
+		msg_put_fd(&m, fds[1]);
+	}
+	channel_send(c->channel, &m);
+	msg_out_release(&m);
+}
+
+static void
+send_slot(struct child *c)
+{
+	struct msg_out m;
+
+	msg_begin(&m, MSG_SLOT, 0, 0);
+	msg_put_u64(&m, F_SLOT, (uint64_t)c->slot);
+	channel_send(c->channel, &m);
+	msg_out_release(&m);
+}
+
+/* The living delivery agents, of whatever generation: qmgr waits for their
+ * reports before it sends anything out. */
+static void
+send_pids(struct child *c)
+{
+	struct master *master = c->service->master;
+	struct msg_out m;
+
+	msg_begin(&m, MSG_PIDS, 0, 0);
+	LIST_EACH(&master->services, link)
+	{
+		struct service *s = CONTAINER_OF(link, struct service, link);
+
+		if (!s->plan->program->is_agent)
+			continue;
+		LIST_EACH(&s->children, one)
+		{
+			struct child *agent =
+			    CONTAINER_OF(one, struct child, link);
+
+			msg_group_begin(&m, F_SERVICE);
+			msg_put_str(&m, F_SERVICE, s->plan->name);
+			msg_put_u64(&m, F_PID, (uint64_t)agent->pid);
+			msg_group_end(&m);
+		}
+	}
+	channel_send(c->channel, &m);
+	msg_out_release(&m);
+}
+
+static void
+on_message(void *arg, struct msg_in *m)
+{
+	struct child *c = arg;
+
+	switch (m->type) {
+	case MSG_READY:
+		if (c->was_ready)
+			break;
+		c->was_ready = true;
+		if (c->state == CHILD_STARTING)
+			c->state = CHILD_READY;
+		service_child_ready(c->service);
+		break;
+	case MSG_FULL:
+		service_full(c->service);
+		break;
+	case MSG_CHILD_STATUS:
+		msg_get_str(m, F_TEXT, c->status, sizeof(c->status));
+		break;
+	default: /* a newer program may say more */
+		break;
+	}
+}
+
+/* It ends: SIGCHLD will tell. */
+static void
+on_closed(void *arg, const struct err *e)
+{
+	struct child *c = arg;
+
+	(void)e;
+	channel_free(&c->channel);
+}
+
+/* ---- birth ---- */
+static void
+child_free(struct child *c)
+{
+	channel_free(&c->channel);
+	if (c->slot_fd >= 0)
+		close(c->slot_fd);
+	list_remove(&c->link);
+	mem_free(c);
+}
+
+static void
+greet(struct child *c, int control)
+{
+	static const struct channel_handler handler = { on_message, on_closed };
+	const struct program *p = c->service->plan->program;
+
+	c->channel =
+	    channel_new(c->service->master->loop, control, &handler, c);
+	if (p->needs_slot)
+		send_slot(c);
+	if (p->needs_keys)
+		child_send_keys(c);
+	if (strcmp(p->name, "qmgr") == 0)
+		send_pids(c);
+}
+
+int
+child_start(struct service *s, struct err *e)
+{
+	struct child *c = MEM_NEW(c);
+	int pair[2] = { -1, -1 };
+
+	list_init(&c->link);
+	c->service = s;
+	c->generation = s->generation;
+	c->current = true;
+	c->slot = c->slot_fd = -1;
+	c->started_ms = loop_now_ms(s->master->loop);
+	if (s->plan->program->needs_slot) {
+		c->slot = slot_take(s->master, &c->slot_fd, e);
+		if (c->slot < 0)
+			goto fail;
+	}
+	if (sock_pair(SOCK_SEQPACKET, pair, e) != 0 ||
+	    sock_set_nonblock(pair[0], true, e) != 0 ||
+	    spawn(c, pair[1], e) != 0)
+		goto fail;
+	close(pair[1]);
+	list_push(&s->children, &c->link);
+	greet(c, pair[0]);
+	return 0;
+fail:
+	if (pair[0] >= 0) {
+		close(pair[0]);
+		close(pair[1]);
+	}
+	child_free(c);
+	return -1;
+}
+
+/* ---- the rest of its life ---- */
+void
+child_leave(struct child *c)
+{
+	if (c->state == CHILD_LEAVING)
+		return;
+	c->state = CHILD_LEAVING;
+	child_tell(c, MSG_LEAVE);
+}
+
+void
+child_hurry(struct child *c)
+{
+	child_tell(c, MSG_HURRY);
+}
+
+void
+child_kill(struct child *c, int signo)
+{
+	kill(c->pid, signo);
+}
+
+static void
+report_death(const struct child *c, int status)
+{
+	char text[PROC_STATUS_TEXT];
+
+	if (status == 0 || c->service->master->stopping)
+		return;
+	proc_status_text(status, text);
+	log_warning(NULL, "process %s pid %d %s", c->service->plan->path,
+	    (int)c->pid, text);
+}
+
+static struct child *
+find(struct master *m, pid_t pid)
+{
+	LIST_EACH(&m->services, link)
+	{
+		struct service *s = CONTAINER_OF(link, struct service, link);
+
+		LIST_EACH(&s->children, one)
+		{
+			struct child *c = CONTAINER_OF(one, struct child, link);
+
+			if (c->pid == pid)
+				return c;
+		}
+	}
+	return NULL;
+}
+
+bool
+child_ended(struct master *m, pid_t pid, int status)
+{
+	struct child *c = find(m, pid);
+	struct child copy;
+
+	if (c == NULL)
+		return false;
+	report_death(c, status);
+	copy = *c;
+	child_free(c);
+	service_child_ended(copy.service, &copy, status == 0);
+	return true;
+}
