@@ -151,6 +151,13 @@ on_listener(void *arg, int events)
 	}
 }
 
+static char *
+socket_path(const struct master *m)
+{
+	return mem_printf(
+	    "%s/public/master", m->config->common.queue_directory);
+}
+
 int
 admin_start(struct master *m, struct err *e)
 {
@@ -167,8 +174,7 @@ admin_start(struct master *m, struct err *e)
 		.allow = allow,
 		.arg = m,
 	};
-	char *path =
-	    mem_printf("%s/public/master", m->config->common.queue_directory);
+	char *path = socket_path(m);
 	const int ret =
 	    sock_listen_unix(path, SOCK_SEQPACKET, 0600, &m->admin_fd, e);
 
@@ -194,7 +200,12 @@ admin_stop(struct master *m)
 	}
 	watch_free(&m->admin_watch);
 	server_free(&m->admin);
-	if (m->admin_fd >= 0)
+	if (m->admin_fd >= 0) {
+		char *path = socket_path(m);
+
+		unlink(path);
+		mem_free(path);
 		close(m->admin_fd);
+	}
 	m->admin_fd = -1;
 }
