@@ -88,9 +88,9 @@ struct request;     /* one request to be answered, now or later */
 struct server_handler {
 	enum msg_type type;
 	/* Owns *r: answers it now or keeps it. Notices come with r's id 0 and
-	 * need no answer (request_drop). A malformed message: return -1 with
-	 * r neither kept nor answered: the connection is closed, with a
-	 * warning. */
+	 * need no answer (request_drop). A malformed message: return -1
+	 * without keeping r (dropping it is legal): the connection is closed,
+	 * with a warning. */
 	int (*handle)(struct request *r, struct msg_in *m, void *arg);
 };
 struct server_options {

@@ -30,6 +30,7 @@ struct server_conn {
 	struct list requests; /* struct request, those that have an id */
 	unsigned open;        /* their number */
 	bool adopted;         /* the other end grants, not we */
+	struct server_conn **watch; /* set NULL when this is freed */
 	void *data;
 };
 
@@ -38,6 +39,7 @@ struct request {
 	struct server_conn *conn; /* NULL: gone */
 	uint32_t id;
 	uint64_t trace;
+	struct request **watch;   /* set NULL when this is freed */
 };
 
 /* The users of our own daemons: set once, before the first server. */
@@ -95,6 +97,8 @@ request_drop(struct request **r)
 		gone->conn->open--;
 		gone->conn->server->open--;
 	}
+	if (gone->watch != NULL)
+		*gone->watch = NULL;
 	list_remove(&gone->link);
 	mem_free(gone);
 }
@@ -182,6 +186,8 @@ server_conn_close(struct server_conn *c)
 	channel_free(&c->channel);
 	if (s->options.closed != NULL)
 		s->options.closed(c, s->options.arg);
+	if (c->watch != NULL)
+		*c->watch = NULL;
 	mem_free(c);
 }
 
@@ -211,13 +217,36 @@ conn_refused(struct server_conn *c, const char *why)
 	server_conn_close(c);
 }
 
+/* The handler may end the request, and close the connection, before it says
+ * that the message was malformed. */
+static void
+dispatch(struct server_conn *c, const struct server_handler *h,
+    struct msg_in *m, void *arg)
+{
+	struct request *r = request_new(c, m);
+	struct request *alive = r;
+	int rc;
+
+	r->watch = &alive;
+	c->watch = &c;
+	rc = h->handle(r, m, arg);
+	if (alive != NULL)
+		alive->watch = NULL;
+	if (c != NULL)
+		c->watch = NULL;
+	if (rc == 0)
+		return;
+	request_drop(&alive);
+	if (c != NULL)
+		conn_refused(c, "malformed message");
+}
+
 static void
 on_message(void *arg, struct msg_in *m)
 {
 	struct server_conn *c = arg;
 	const struct server_options *o = &c->server->options;
 	const struct server_handler *h = o->handlers;
-	struct request *r;
 
 	while (h->handle != NULL && h->type != m->type)
 		h++;
@@ -227,16 +256,10 @@ on_message(void *arg, struct msg_in *m)
 		conn_refused(c, "more requests than it has credit for");
 		return;
 	}
-	r = request_new(c, m);
-	if (h->handle == NULL) {
-		refuse_type(r, m);
-	} else if (h->handle(r, m, o->arg) != 0) {
-		/* Not kept by the handler, which may have closed c. */
-		c = r->conn;
-		request_drop(&r);
-		if (c != NULL)
-			conn_refused(c, "malformed message");
-	}
+	if (h->handle == NULL)
+		refuse_type(request_new(c, m), m);
+	else
+		dispatch(c, h, m, o->arg);
 }
 
 static void
