@@ -8,6 +8,7 @@ extern const struct param imapd_params[];
 extern const struct param log_params[];
 extern const struct param pickup_params[];
 extern const struct param resolver_params[];
+extern const struct param smtpd_params[];
 
 static const int local_caps[] = { CAP_SETUID, CAP_SETGID, -1 };
 static const int auth_caps[] = { CAP_DAC_READ_SEARCH, CAP_SETUID, CAP_SETGID,
@@ -19,7 +20,8 @@ const struct program programs[] = {
 	    .user_param = "smtpd_owner",
 	    .stream_socket = true,
 	    .needs_keys = true,
-	    .needs_slot = true },
+	    .needs_slot = true,
+	    .params = smtpd_params },
 	{ .name = "pickup",
 	    .user_param = "mail_owner",
 	    .single = true,

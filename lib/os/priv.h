@@ -51,6 +51,7 @@ enum {
 	SANDBOX_REMOVE = 8, /* unlink */
 	SANDBOX_DIRS = 16,  /* make and remove directories */
 	SANDBOX_EXEC = 32,
+	SANDBOX_LIST = 64,  /* list directories, without reading files */
 };
 struct sandbox;
 struct sandbox *sandbox_new(void);

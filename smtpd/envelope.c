@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "smtpd/session.h"
+
+#include <stdio.h>
+
+#include "lib/base/limits.h"
+#include "lib/base/mem.h"
+
+/*
+ * MAIL and RCPT. What routing finds at RCPT goes into the queue file with the
+ * recipient, so nobody resolves it again. Strangers may send to our own
+ * domains only; those in mynetworks and those logged in, anywhere.
+ */
+
+void
+transaction_free(struct session *s, struct transaction *tx)
+{
+	if (tx == NULL)
+		return;
+	router_cancel(s->service->router, s);
+	queue_writer_abort(&tx->writer);
+	fixup_free(&tx->fixup);
+	buf_release(&tx->received);
+	table_release(&tx->seen);
+	arena_reset(&tx->arena);
+	mem_free(tx);
+}
+
+void
+envelope_abort(struct session *s)
+{
+	if (s->tx == NULL)
+		return;
+	transaction_free(s, s->tx);
+	s->tx = NULL;
+	s->paused = false;
+	stream_resume(s->stream);
+	s->log.qid[0] = '\0';
+	s->log.trace = s->trace;
+}
+
+/* ---- MAIL ---- */
+
+static struct span
+keep(struct transaction *tx, const char *text)
+{
+	return text == NULL ? SPAN_EMPTY :
+			      arena_dup(&tx->arena, span_str(text));
+}
+
+/* An upper-case word that the value must be one of, or empty when absent. */
+static bool
+body_param(const struct smtp_cmd *cmd, struct span *out)
+{
+	const struct smtp_param *p = smtp_cmd_param(cmd, "BODY");
+
+	*out = SPAN_EMPTY;
+	if (p == NULL)
+		return true;
+	if (span_ieq(p->value, SPAN("7BIT")))
+		*out = SPAN("7BIT");
+	else if (span_ieq(p->value, SPAN("8BITMIME")))
+		*out = SPAN("8BITMIME");
+	return out->n > 0;
+}
+
+static void
+fill_envelope(struct session *s, struct transaction *tx)
+{
+	struct queue_envelope *env = &tx->env;
+
+	env->trace = s->log.trace;
+	env->arrival_us = clock_wall_us();
+	env->client_name = keep(tx, s->name != NULL ? s->name : "unknown");
+	env->client_addr = keep(tx, s->addr);
+	env->helo = keep(tx, s->helo);
+	env->protocol = keep(tx, session_protocol(s));
+	env->sasl_user = keep(tx, s->sasl_user);
+	env->sasl_method = keep(tx, s->sasl_method);
+	env->uid = s->local ? (int64_t)s->uid : -1;
+	env->birth = QUEUE_ACTIVE;
+}
+
+static void
+begin(struct session *s, struct span sender, struct span encoding)
+{
+	struct transaction *tx = MEM_NEW(tx);
+
+	arena_init(&tx->arena, LIMIT_SMTP_TRANSACTION);
+	table_init(&tx->seen);
+	s->message_count = s->message_count % UINT16_MAX + 1;
+	s->log.trace = s->trace | s->message_count;
+	tx->env.sender = arena_dup(&tx->arena, sender);
+	tx->env.encoding = encoding;
+	fill_envelope(s, tx);
+	s->tx = tx;
+	session_answer(s, 250, "2.1.0", "Ok");
+}
+
+static bool
+sender_may_come(struct session *s)
+{
+	if (s->leaving) {
+		session_answer(s, 421, "4.3.2",
+		    "Service restarting, closing transmission channel");
+		return false;
+	}
+	if (s->service->conf->smtpd_sasl_required && s->sasl_user == NULL &&
+	    !s->local) {
+		session_answer(s, 530, "5.7.0", "Authentication required");
+		return false;
+	}
+	if (!service_space(s->service)) {
+		session_answer(s, 452, "4.3.1", "Insufficient system storage");
+		return false;
+	}
+	return true;
+}
+
+void
+envelope_mail(struct session *s, const struct smtp_event *ev)
+{
+	const struct smtp_path *path = &ev->cmd->path;
+	struct span encoding;
+	struct buf sender;
+
+	if (!sender_may_come(s))
+		return;
+	buf_init(&sender, LIMIT_ADDRESS * 2);
+	if (!body_param(ev->cmd, &encoding))
+		session_answer(s, 501, "5.5.4",
+		    "Syntax: MAIL FROM:<address> [BODY=7BIT|8BITMIME]");
+	else if (!path->null &&
+	    !router_qualify(s->service->router, path->text, &sender))
+		session_answer(s, 501, "5.1.7", "Bad sender address syntax");
+	else
+		begin(s, buf_span(&sender), encoding);
+	buf_release(&sender);
+}
+
+/* ---- RCPT ---- */
+
+/* The queue id is given at the first recipient. */
+static void
+open_writer(struct session *s)
+{
+	struct transaction *tx = s->tx;
+	char login[700] = "";
+
+	if (tx->writer != NULL)
+		return;
+	tx->writer = queue_writer_open(s->service->queue, &tx->env);
+	queue_id_text(queue_writer_id(tx->writer), s->log.qid);
+	if (s->local)
+		snprintf(login, sizeof(login), ", uid=%lu",
+		    (unsigned long)s->uid);
+	else if (s->sasl_user != NULL)
+		snprintf(login, sizeof(login),
+		    ", sasl_method=%s, sasl_username=%s",
+		    log_quote(span_str(s->sasl_method), 40),
+		    log_quote(span_str(s->sasl_user), 500));
+	log_info(&s->log, "client=%s%s", session_client(s), login);
+}
+
+/* False for a pair of addresses that the message has already. */
+static bool
+first_time(struct transaction *tx, struct span address, struct span orig)
+{
+	struct buf key;
+	bool first;
+
+	buf_init(&key, LIMIT_ADDRESS * 4);
+	buf_add(&key, address);
+	buf_byte(&key, 0);
+	buf_add(&key, orig);
+	first = table_put(&tx->seen, buf_span(&key), tx) == NULL;
+	buf_release(&key);
+	return first;
+}
+
+static void
+take_rcpt(struct session *s, const struct route_result *result)
+{
+	struct transaction *tx = s->tx;
+
+	if (tx->queued_count + result->count > LIMIT_RCPT) {
+		session_answer(s, 452, "4.5.3", "Error: too many recipients");
+		return;
+	}
+	open_writer(s);
+	for (size_t i = 0; i < result->count; i++) {
+		const struct route *route = &result->routes[i];
+		const struct queue_rcpt rcpt = {
+			.address = route->address,
+			.orig_address = result->address,
+			.transport = route->transport,
+			.nexthop = route->nexthop,
+			.flags = route->flags,
+		};
+
+		if (!first_time(tx, rcpt.address, rcpt.orig_address))
+			continue;
+		queue_writer_rcpt(tx->writer, &rcpt);
+		tx->queued_count++;
+		log_event(&s->log, "route", "%s -> %s: %s:%s (%s)",
+		    log_quote(tx->rcpt, 200), log_quote(route->address, 200),
+		    log_quote(route->transport, 60),
+		    log_quote(route->nexthop, 200),
+		    log_quote(route->reason, 300));
+	}
+	if (tx->rcpt_count++ == 0)
+		tx->first_rcpt = arena_dup(&tx->arena, result->address);
+	session_answer(s, 250, "2.1.5", "Ok");
+}
+
+static void
+refuse_rcpt(struct session *s, unsigned code, const char *dsn,
+    const char *what)
+{
+	char text[900];
+
+	snprintf(text, sizeof(text), "<%s>: %s", log_quote(s->tx->rcpt, 500),
+	    what);
+	session_log_reject(s, "RCPT", code, dsn, span_str(text), s->tx->rcpt);
+	session_answer(s, code, dsn, "%s", text);
+}
+
+static void routed(void *arg, const struct route_result *result);
+
+static void
+route(struct session *s, unsigned flags)
+{
+	s->tx->rcpt_flags = flags;
+	router_resolve(s->service->router, s->tx->rcpt, flags, routed, s);
+}
+
+static void
+routed(void *arg, const struct route_result *r)
+{
+	struct session *s = arg;
+	const bool may_relay = s->trusted || s->sasl_user != NULL;
+	char what[400];
+
+	if (r->class_known && !r->ours && !may_relay) {
+		refuse_rcpt(s, 554, "5.7.1", "Relay access denied");
+	} else if (r->code == 0) {
+		take_rcpt(s, r);
+	} else if (r->code == 501) {
+		session_answer(s, 501, "5.1.3",
+		    "Bad recipient address syntax");
+	} else if (r->code == 550 && s->local &&
+	    (s->tx->rcpt_flags & ROUTER_CHECK_USER)) {
+		/* A program that hands over a mail reads no replies: it gets
+		 * its bounce from local. */
+		route(s, 0);
+	} else {
+		snprintf(what, sizeof(what), "%s%s",
+		    r->err.kind == ERR_PERM || r->code == 452 ?
+			"Recipient address rejected: " : "",
+		    r->err.text);
+		refuse_rcpt(s, r->code, r->err.dsn, what);
+	}
+}
+
+void
+envelope_rcpt(struct session *s, const struct smtp_event *ev)
+{
+	struct transaction *tx = s->tx;
+
+	if (ev->cmd->path.null) {
+		session_answer(s, 501, "5.1.3",
+		    "Bad recipient address syntax");
+		return;
+	}
+	if (!arena_ok(&tx->arena)) {
+		session_answer(s, 452, "4.5.3", "Error: too many recipients");
+		return;
+	}
+	tx->rcpt = arena_dup(&tx->arena, ev->cmd->path.text);
+	route(s, ROUTER_CHECK_USER);
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "smtpd/session.h"
+
+#include <stdio.h>
+
+#include "lib/base/mem.h"
+
+/*
+ * From DATA to the answer that counts: the message goes through the header
+ * fix-up into the queue writer, is made durable, and only then answered 250;
+ * only then qmgr is told. Once the end of data was read the message goes its
+ * way whether the client stays or not.
+ */
+
+/* A message on its way to the disk. */
+struct commit {
+	struct service *service;
+	struct session *session; /* NULL once it is gone */
+	struct log_ctx log;
+	uint64_t size;
+	uint32_t rcpt_count;
+	unsigned answers;        /* LMTP: one for each recipient */
+};
+
+static void
+body_out(void *arg, struct span bytes)
+{
+	struct transaction *tx = arg;
+
+	queue_writer_body(tx->writer, bytes);
+}
+
+void
+message_data(struct session *s)
+{
+	struct transaction *tx = s->tx;
+	const int64_t now_s = clock_wall_us() / 1000000;
+
+	buf_init(&tx->received, 4096);
+	received_field(s, tx->rcpt_count == 1 ? tx->first_rcpt : SPAN_EMPTY,
+	    s->log.qid, now_s, &tx->received);
+	tx->fixup_conf = (struct fixup_conf){
+		.received = buf_span(&tx->received),
+		.submission = s->local || s->sasl_user != NULL,
+		.from = tx->env.sender,
+		.qid = s->log.qid,
+		.hostname = s->service->common->myhostname,
+		.time_s = now_s,
+		.offset_min = received_zone_min(now_s),
+	};
+	tx->fixup = fixup_new(&tx->fixup_conf, body_out, tx);
+	session_answer(s, 354, "", "End data with <CR><LF>.<CR><LF>");
+}
+
+static void
+writer_ready(void *arg)
+{
+	struct session *s = arg;
+
+	s->paused = false;
+	stream_resume(s->stream);
+	session_run(s);
+}
+
+void
+message_chunk(struct session *s, struct span bytes)
+{
+	struct transaction *tx = s->tx;
+
+	fixup_feed(tx->fixup, bytes);
+	if (!queue_writer_busy(tx->writer, writer_ready, s))
+		return;
+	s->paused = true;
+	stream_pause(s->stream);
+}
+
+static void
+answer_all(struct session *s, unsigned count, unsigned code, const char *dsn,
+    const char *text)
+{
+	for (unsigned i = 0; i + 1 < count; i++)
+		smtp_server_answer(s->engine, code, dsn, span_str(text));
+	session_answer(s, code, dsn, "%s", text);
+}
+
+static void
+committed(void *arg, struct queue_id id, const struct err *e)
+{
+	struct commit *c = arg;
+	struct service *service = c->service;
+	struct session *s = c->session;
+	char text[300];
+
+	service->commits--;
+	if (e == NULL) {
+		log_event(&c->log, "accept", "durable, %llu bytes, %u "
+		    "recipients", (unsigned long long)c->size, c->rcpt_count);
+		qmgr_client_message(service->qmgr, id, c->size,
+		    c->rcpt_count, c->log.trace);
+		snprintf(text, sizeof(text), "Ok: queued as %s", c->log.qid);
+	} else {
+		log_warning(&c->log, "message not queued: %s", e->text);
+	}
+	if (s != NULL) {
+		s->committing = NULL;
+		s->log.qid[0] = '\0';
+		s->log.trace = s->trace;
+	}
+	if (s != NULL && e == NULL)
+		answer_all(s, c->answers, 250, "2.0.0", text);
+	else if (s != NULL && strcmp(e->dsn, "4.3.1") == 0)
+		answer_all(s, c->answers, 452, "4.3.1",
+		    "Error: insufficient system storage");
+	else if (s != NULL)
+		answer_all(s, c->answers, 451, "4.3.0",
+		    "Error: queue file write error");
+	mem_free(c);
+	service_maybe_end(service);
+}
+
+static void
+commit(struct session *s)
+{
+	struct transaction *tx = s->tx;
+	struct commit *c = MEM_NEW(c);
+
+	*c = (struct commit){ .service = s->service,
+		.session = s,
+		.log = s->log,
+		.size = queue_writer_size(tx->writer),
+		.rcpt_count = tx->queued_count,
+		.answers = s->service->engine.lmtp ? tx->rcpt_count : 1 };
+	s->service->commits++;
+	s->committing = c;
+	s->tx = NULL;
+	queue_writer_commit(&tx->writer, committed, c);
+	transaction_free(s, tx);
+}
+
+void
+message_forget(struct session *s)
+{
+	if (s->committing != NULL)
+		s->committing->session = NULL;
+	s->committing = NULL;
+}
+
+/* Refuses the message that was just read; the transaction is over. */
+static void
+refuse(struct session *s, unsigned code, const char *dsn, const char *text)
+{
+	const unsigned count =
+	    s->service->engine.lmtp ? s->tx->rcpt_count : 1;
+
+	session_log_reject(s, "END-OF-MESSAGE", code, dsn, span_str(text),
+	    SPAN_EMPTY);
+	envelope_abort(s);
+	answer_all(s, count, code, dsn, text);
+}
+
+void
+message_end(struct session *s)
+{
+	struct transaction *tx = s->tx;
+	const char *message_id;
+
+	fixup_end(tx->fixup);
+	message_id = fixup_message_id(tx->fixup);
+	log_info(&s->log, "message-id=%s",
+	    log_quote(span_str(message_id), 900));
+	if (fixup_hops(tx->fixup) > s->service->conf->hopcount_limit) {
+		refuse(s, 554, "5.4.0", "Error: too many hops");
+		return;
+	}
+	queue_writer_message_id(tx->writer, span_str(message_id));
+	commit(s);
+}

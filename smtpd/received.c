@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "smtpd/session.h"
+
+#include <time.h>
+
+#include "lib/proto/date.h"
+#include "lib/proto/smtp_server.h"
+
+/*
+ * The trace field (RFC 5321 4.4) in Postfix's form.
+ */
+
+int
+received_zone_min(int64_t time_s)
+{
+	const time_t t = (time_t)time_s;
+	struct tm local;
+
+	return localtime_r(&t, &local) == NULL ? 0 :
+						 (int)(local.tm_gmtoff / 60);
+}
+
+static void
+from_part(const struct session *s, struct buf *out)
+{
+	struct tls_facts tls;
+
+	if (s->local) {
+		buf_fmt(out, "Received: by %s (%s, from userid %lu)\r\n",
+		    s->service->common->myhostname,
+		    s->service->conf->mail_name, (unsigned long)s->uid);
+		return;
+	}
+	buf_fmt(out, "Received: from %s (%s [%s%s])\r\n",
+	    s->helo != NULL ? s->helo : s->addr,
+	    s->name != NULL ? s->name : "unknown",
+	    strchr(s->addr, ':') != NULL ? "IPv6:" : "", s->addr);
+	if (stream_tls_facts(s->stream, &tls))
+		buf_fmt(out, "\t(using %s with cipher %s (%d/%d bits))\r\n",
+		    tls.protocol, tls.cipher, tls.bits_used, tls.bits_total);
+	if (s->sasl_user != NULL)
+		buf_fmt(out, "\t(Authenticated sender: %s)\r\n",
+		    log_quote(span_str(s->sasl_user), 200));
+	buf_fmt(out, "\tby %s (%s) with %s", s->service->common->myhostname,
+	    s->service->conf->mail_name, session_protocol(s));
+}
+
+void
+received_field(const struct session *s, struct span rcpt, const char *qid,
+    int64_t time_s, struct buf *out)
+{
+	from_part(s, out);
+	buf_fmt(out, "%sid %s", s->local ? "\t" : " ", qid);
+	if (rcpt.n > 0 && !s->local)
+		buf_fmt(out, "\r\n\tfor <%s>", log_quote(rcpt, 500));
+	buf_str(out, "; ");
+	date_print_rfc5322(out, time_s, received_zone_min(time_s), NULL);
+	buf_str(out, "\r\n");
+}

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "smtpd/service.h"
+
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "lib/base/mem.h"
+#include "lib/os/log.h"
+#include "smtpd/session.h"
+
+/* Descriptors that are not for clients: the queue, other daemons, a file per
+ * message being written. */
+enum { FDS_KEPT = 64, SPACE_MS = 1000 };
+
+static struct service *the_service; /* one a process: see the header */
+
+/* ---- clients and their numbers ---- */
+
+struct client_count {
+	int64_t n;
+};
+
+bool
+service_count(struct service *s, struct span key, int64_t limit)
+{
+	struct client_count *c = table_get(&s->by_client, key);
+
+	if (c == NULL) {
+		c = MEM_NEW(c);
+		table_put(&s->by_client, key, c);
+	}
+	if (limit > 0 && c->n >= limit)
+		return false;
+	c->n++;
+	return true;
+}
+
+void
+service_uncount(struct service *s, struct span key)
+{
+	struct client_count *c = table_get(&s->by_client, key);
+
+	BUG_ON(c == NULL || c->n == 0);
+	if (--c->n == 0) {
+		table_remove(&s->by_client, key);
+		mem_free(c);
+	}
+}
+
+bool
+service_trusts(struct service *s, const char *addr)
+{
+	struct err e;
+	const int r = match_list_address(s->mynetworks, addr, &e);
+
+	if (r < 0)
+		log_warning(NULL, "mynetworks: %s", e.text);
+	return r > 0;
+}
+
+bool
+service_space(struct service *s)
+{
+	const uint64_t now = loop_now_ms(s->loop);
+	const uint64_t limit = (uint64_t)s->common->message_size_limit;
+	const uint64_t needed = s->conf->queue_minfree > 0 ?
+	    (uint64_t)s->conf->queue_minfree :
+	    limit + limit / 2;
+	uint64_t bytes, inodes;
+	struct err e;
+
+	if (s->space_at_ms != 0 && now - s->space_at_ms < SPACE_MS)
+		return s->space_ok;
+	s->space_at_ms = now;
+	s->space_ok = queue_free_space(s->queue, &bytes, &inodes, &e) == 0 &&
+	    bytes >= needed && inodes > 0;
+	if (!s->space_ok)
+		log_warning(NULL, "not enough free space in the queue: "
+		    "needed %llu bytes", (unsigned long long)needed);
+	return s->space_ok;
+}
+
+/* ---- start ---- */
+
+static void
+set_engine(struct service *s)
+{
+	const struct smtpd_conf *c = s->conf;
+
+	s->engine = (struct smtp_server_conf){
+		.hostname = s->common->myhostname,
+		.size_max = (uint64_t)s->common->message_size_limit,
+		.error_max = (unsigned)c->smtpd_hard_error_limit,
+		.junk_max = (unsigned)c->smtpd_junk_command_limit,
+		.rcpt_max = (unsigned)c->smtpd_recipient_limit,
+		.lmtp = c->smtpd_lmtp,
+		.helo_required = c->smtpd_helo_required,
+		.tls_required =
+		    c->smtpd_tls_security_level == SMTPD_TLS_ENCRYPT &&
+		    !c->smtpd_tls_wrappermode,
+		.bare_newline_ok = !c->smtpd_forbid_bare_newline,
+	};
+}
+
+static int
+open_parts(struct service *s, struct err *e)
+{
+	char path[LIMIT_PATH];
+	const int slot = daemon_slot(s->daemon);
+
+	if (slot < 0)
+		return err_set(e, ERR_TEMP, "4.3.5", "master gave no slot");
+	if (match_list_open(s->common->mynetworks, &s->mynetworks, e) != 0)
+		return err_wrap(e, "mynetworks");
+	if (match_list_open(s->conf->smtpd_client_event_limit_exceptions,
+		&s->exceptions, e) != 0)
+		return err_wrap(e, "smtpd_client_event_limit_exceptions");
+	if (queue_open(s->common->queue_directory, s->loop, &s->queue, e) != 0)
+		return -1;
+	queue_set_slot(s->queue, (uint8_t)slot);
+	s->users = user_client_new(s->loop,
+	    daemon_socket(s->daemon, "auth", false, path));
+	s->auth = daemon_connect(s->daemon, "auth");
+	s->resolver = daemon_connect(s->daemon, "resolver");
+	s->qmgr = qmgr_client_new(s->loop,
+	    daemon_socket(s->daemon, "qmgr", false, path), (uint8_t)slot);
+	return router_open(daemon_conf(s->daemon),
+	    user_client_users(s->users), &s->router, e);
+}
+
+int
+service_start(struct daemon *d, const struct smtpd_conf *conf, struct err *e)
+{
+	struct service *s = the_service;
+
+	if (s == NULL)
+		s = the_service = MEM_NEW(s); /* else service_keys came first */
+	s->daemon = d;
+	s->loop = daemon_loop(d);
+	s->common = daemon_common(d);
+	s->conf = conf;
+	list_init(&s->sessions);
+	table_init(&s->by_client);
+	set_engine(s);
+	return open_parts(s, e);
+}
+
+void
+service_keys(struct daemon *d, const struct daemon_keys *k)
+{
+	struct tls_ctx *ctx;
+	struct err e;
+
+	(void)d;
+	if (the_service == NULL)
+		the_service = MEM_NEW(the_service);
+	ctx = tls_server_new(k->chain, k->key, &e);
+	if (ctx == NULL) {
+		log_error(NULL, "TLS is not available: %s", e.text);
+		return;
+	}
+	/* Streams hold references of their own. */
+	tls_ctx_free(&the_service->tls);
+	the_service->tls = ctx;
+}
+
+/* ---- connections ---- */
+
+/* Every descriptor but a few may be a client's. */
+static size_t
+session_limit(const struct service *s)
+{
+	const size_t limit = (size_t)s->conf->smtpd_session_limit;
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+		return limit;
+	if (files.rlim_cur <= FDS_KEPT * 2)
+		return files.rlim_cur / 2;
+	return files.rlim_cur - FDS_KEPT < limit ? files.rlim_cur - FDS_KEPT :
+						   limit;
+}
+
+/* 421 to one that finds no room; it is not worth waiting for. */
+static void
+turn_away(struct service *s, int fd)
+{
+	char line[512];
+	ssize_t put;
+	const int n = snprintf(line, sizeof(line),
+	    "421 4.3.2 %s Error: too many connections\r\n",
+	    s->common->myhostname);
+
+	put = send(fd, line, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	(void)put;
+	close(fd);
+}
+
+void
+service_client(struct daemon *d, int fd, const struct daemon_listener *l)
+{
+	struct service *s = the_service;
+
+	(void)d;
+	if (s->session_count >= session_limit(s)) {
+		log_warning(NULL, "all %zu sessions are in use",
+		    s->session_count);
+		turn_away(s, fd);
+		return;
+	}
+	session_new(s, fd, l->inet);
+}
+
+/* ---- the end ---- */
+
+static void
+farewell_said(void *arg)
+{
+	struct service *s = arg;
+
+	daemon_exit(s->daemon, 0);
+}
+
+void
+service_maybe_end(struct service *s)
+{
+	if (!s->leaving || s->session_count > 0 || s->commits > 0)
+		return;
+	s->leaving = false; /* once */
+	qmgr_client_farewell(s->qmgr, farewell_said, s);
+}
+
+void
+service_leave(struct daemon *d)
+{
+	struct service *s = the_service;
+
+	(void)d;
+	s->leaving = true;
+	LIST_EACH (&s->sessions, link)
+		session_leave(link, false);
+	service_maybe_end(s);
+}
+
+void
+service_hurry(struct daemon *d)
+{
+	struct service *s = the_service;
+
+	(void)d;
+	LIST_EACH (&s->sessions, link)
+		session_leave(link, true);
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef CHAPPE_SMTPD_SERVICE_H
+#define CHAPPE_SMTPD_SERVICE_H
+
+/*
+ * What all sessions of one smtpd process share: configuration, queue, router
+ * and the connections to other daemons; and how many sessions each client
+ * has. One object a process, made at its start.
+ */
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+#include "lib/base/list.h"
+#include "lib/base/table.h"
+#include "lib/daemon/daemon.h"
+#include "lib/mail/dns.h"
+#include "lib/mail/qmgr_client.h"
+#include "lib/mail/router.h"
+#include "lib/mail/user_client.h"
+#include "lib/map/map.h"
+#include "lib/os/tls.h"
+#include "lib/proto/smtp_server.h"
+#include "lib/queue/queue.h"
+#include "smtpd/smtpd_params.h"
+
+struct service {
+	struct daemon *daemon;
+	struct loop *loop;
+	const struct common_conf *common;
+	const struct smtpd_conf *conf;
+	struct smtp_server_conf engine;
+	struct queue *queue;
+	struct user_client *users;
+	struct router *router;
+	struct client *auth, *resolver;
+	struct qmgr_client *qmgr;
+	struct tls_ctx *tls; /* NULL: no certificate */
+	struct match_list *mynetworks, *exceptions;
+
+	struct list sessions;    /* struct session */
+	size_t session_count;
+	struct table by_client;  /* client key -> number of its sessions */
+	unsigned commits;        /* messages on their way to the disk */
+	uint64_t space_at_ms;    /* when free space was last looked at */
+	bool space_ok;
+	bool leaving;
+};
+
+/* Makes the service; called by the skeleton after the sandbox is up. */
+int service_start(struct daemon *d, const struct smtpd_conf *conf,
+    struct err *e);
+void service_client(struct daemon *d, int fd,
+    const struct daemon_listener *l);
+void service_keys(struct daemon *d, const struct daemon_keys *k);
+void service_leave(struct daemon *d);
+void service_hurry(struct daemon *d);
+
+/* Counts a session of the client; false when that is one too many (then it
+ * is not counted). key: "addr:192.0.2.1" or "uid:1000". */
+bool service_count(struct service *s, struct span key, int64_t limit);
+void service_uncount(struct service *s, struct span key);
+
+/* A session is gone; a message is on disk: maybe the process may end. */
+void service_maybe_end(struct service *s);
+
+/* Is there room on the disk for one more message? Looked at once a second. */
+bool service_space(struct service *s);
+
+/* Is the address in mynetworks? A list that fails is logged and means no. */
+bool service_trusts(struct service *s, const char *addr);
+
+#endif

@@ -1,0 +1,533 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "smtpd/session.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "lib/base/limits.h"
+#include "lib/base/mem.h"
+
+enum { FINISH_MS = 10000, INPUT_MAX = 65536, OUTPUT_MAX = 65536,
+	REPLY_MAX = 4096, DISK_MS = 600000 };
+
+static void session_free(struct session *s);
+
+/* ---- what the log says ---- */
+
+const char *
+session_client(const struct session *s)
+{
+	static char ring[4][400];
+	static unsigned next;
+	char *out = ring[next++ % COUNT_OF(ring)];
+
+	snprintf(out, sizeof(ring[0]), "%s[%s]",
+	    s->name != NULL ? s->name : "unknown", s->addr);
+	return out;
+}
+
+bool
+session_tls(const struct session *s)
+{
+	struct tls_facts facts;
+
+	return stream_tls_facts(s->stream, &facts);
+}
+
+const char *
+session_protocol(const struct session *s)
+{
+	static const char *const names[2][2][2] = {
+		{ { "ESMTP", "ESMTPA" }, { "ESMTPS", "ESMTPSA" } },
+		{ { "LMTP", "LMTPA" }, { "LMTPS", "LMTPSA" } },
+	};
+	const bool lmtp = s->service->engine.lmtp;
+
+	if (!smtp_server_extended(s->engine))
+		return "SMTP";
+	return names[lmtp][session_tls(s)][s->sasl_user != NULL];
+}
+
+void
+session_log_reject(struct session *s, const char *command, unsigned code,
+    const char *dsn, struct span text, struct span rcpt)
+{
+	const struct log_ctx ctx = { .trace = s->log.trace };
+	char from[600] = "", to[600] = "";
+
+	if (s->tx != NULL)
+		snprintf(from, sizeof(from), " from=<%s>",
+		    log_quote(s->tx->env.sender, 500));
+	if (rcpt.n > 0)
+		snprintf(to, sizeof(to), " to=<%s>", log_quote(rcpt, 500));
+	log_info(&ctx, "%s: reject: %s from %s: %u%s%s %s;%s%s proto=%s%s%s%s",
+	    s->log.qid[0] != '\0' ? s->log.qid : "NOQUEUE", command,
+	    session_client(s), code, dsn[0] != '\0' ? " " : "", dsn,
+	    log_quote(text, 900), from, to, session_protocol(s),
+	    s->helo != NULL ? " helo=<" : "",
+	    s->helo != NULL ? log_quote(span_str(s->helo), 200) : "",
+	    s->helo != NULL ? ">" : "");
+}
+
+static void
+log_bad(struct session *s, const struct smtp_event *ev)
+{
+	const struct smtp_reject *r = &ev->reject;
+	char text[600];
+	bool any;
+
+	switch (ev->bad) {
+	case SMTP_BAD_FOREIGN:
+		log_warning(&s->log, "non-SMTP command from %s: %s",
+		    session_client(s), log_quote(r->detail, 100));
+		return;
+	case SMTP_BAD_SYNC:
+		log_info(&s->log, "improper command pipelining after %s from "
+		    "%s", smtp_verb_name(smtp_server_last(s->engine, &any)),
+		    session_client(s));
+		return;
+	case SMTP_BAD_CANCELLED:
+		return;
+	case SMTP_BAD_SYNTAX:
+	case SMTP_BAD_UNKNOWN:
+	case SMTP_BAD_STATE:
+	case SMTP_BAD_LINE:
+	case SMTP_BAD_BARE:
+	case SMTP_BAD_SIZE:
+		break;
+	}
+	snprintf(text, sizeof(text), "%s%s", r->text,
+	    log_quote(r->detail, 200));
+	session_log_reject(s, smtp_verb_name(r->verb), r->code, r->dsn,
+	    span_str(text), SPAN_EMPTY);
+}
+
+static void
+log_disconnect(struct session *s)
+{
+	unsigned ok, total, all_ok = 0, all = 0;
+	struct buf line;
+	bool any;
+
+	if (s->end_note != NULL) {
+		const enum smtp_verb last = smtp_server_last(s->engine, &any);
+		char size[48] = "";
+
+		if (smtp_server_in_data(s->engine))
+			snprintf(size, sizeof(size), " (%llu bytes)",
+			    (unsigned long long)smtp_server_data_size(
+				s->engine));
+		log_info(&s->log, "%s after %s%s from %s", s->end_note,
+		    any ? smtp_verb_name(last) : "CONNECT", size,
+		    session_client(s));
+	}
+	buf_init(&line, LIMIT_LOG_LINE);
+	for (int v = 0; v <= SMTP_UNKNOWN; v++) {
+		smtp_server_count(s->engine, (enum smtp_verb)v, &ok, &total);
+		all_ok += ok;
+		all += total;
+		if (total == 0)
+			continue;
+		buf_fmt(&line, " %s=%u",
+		    smtp_verb_lower((enum smtp_verb)v), ok);
+		if (ok != total)
+			buf_fmt(&line, "/%u", total);
+	}
+	buf_fmt(&line, " commands=%u", all_ok);
+	if (all_ok != all || all == 0)
+		buf_fmt(&line, "/%u", all);
+	s->log.qid[0] = '\0';
+	log_info(&s->log, "disconnect from %s%s", session_client(s),
+	    buf_cstr(&line));
+	buf_release(&line);
+}
+
+/* ---- bytes ---- */
+
+static void
+flush_output(struct session *s)
+{
+	const struct span out = smtp_server_output(s->engine);
+
+	if (out.n == 0)
+		return;
+	stream_write(s->stream, out);
+	smtp_server_sent(s->engine, out.n);
+}
+
+static void
+dispatch(struct session *s, const struct smtp_event *ev)
+{
+	switch (ev->type) {
+	case SMTP_EVENT_NONE:
+		break;
+	case SMTP_EVENT_HELLO:
+	case SMTP_EVENT_VRFY:
+	case SMTP_EVENT_STARTTLS:
+		hello_event(s, ev);
+		break;
+	case SMTP_EVENT_MAIL:
+		envelope_mail(s, ev);
+		break;
+	case SMTP_EVENT_RCPT:
+		envelope_rcpt(s, ev);
+		break;
+	case SMTP_EVENT_DATA:
+		message_data(s);
+		break;
+	case SMTP_EVENT_CHUNK:
+		message_chunk(s, ev->data);
+		break;
+	case SMTP_EVENT_DATA_END:
+		message_end(s);
+		break;
+	case SMTP_EVENT_AUTH:
+		auth_begin(s, ev);
+		break;
+	case SMTP_EVENT_AUTH_LINE:
+		auth_line(s, ev->data);
+		break;
+	case SMTP_EVENT_RSET:
+		envelope_abort(s);
+		break;
+	case SMTP_EVENT_BAD:
+		log_bad(s, ev);
+		if (ev->bad == SMTP_BAD_CANCELLED)
+			auth_abort(s);
+		if (ev->aborted)
+			envelope_abort(s);
+		break;
+	case SMTP_EVENT_TOO_MANY_ERRORS:
+		s->end_note = "too many errors";
+		break;
+	case SMTP_EVENT_QUIT:
+		break;
+	}
+}
+
+/* Says 421 when the process is leaving and nothing is under way. */
+static void
+leave_if_idle(struct session *s)
+{
+	if (s->leaving && s->tx == NULL && !smtp_server_waiting(s->engine) &&
+	    !smtp_server_closing(s->engine))
+		smtp_server_say(s->engine, 421, "4.3.2",
+		    SPAN("Service restarting, closing transmission channel"));
+}
+
+static bool
+may_go_on(const struct session *s)
+{
+	return !s->paused && !s->securing && s->greeted &&
+	    !smtp_server_waiting(s->engine) && !smtp_server_closing(s->engine);
+}
+
+/* Feeds until the engine has enough, waits or ends. */
+static void
+feed(struct session *s)
+{
+	while (may_go_on(s)) {
+		const struct span in = stream_input(s->stream);
+		struct smtp_event ev;
+		const size_t n = smtp_server_feed(s->engine, in, &ev);
+
+		/* A chunk points into the input: consume it afterwards. */
+		dispatch(s, &ev);
+		stream_consume(s->stream, n);
+		if (ev.type == SMTP_EVENT_NONE && n == 0)
+			break;
+	}
+}
+
+/* While our disk is what is waited for the client is not to blame. */
+static uint64_t
+patience_ms(const struct session *s)
+{
+	return s->paused || s->committing != NULL ? DISK_MS :
+	    (uint64_t)s->service->conf->smtpd_timeout;
+}
+
+void
+session_run(struct session *s)
+{
+	s->again = true;
+	if (s->running)
+		return;
+	s->running = true;
+	while (s->again) {
+		s->again = false;
+		feed(s);
+		leave_if_idle(s);
+	}
+	s->running = false;
+	flush_output(s);
+	if (s->securing && !smtp_server_closing(s->engine))
+		hello_secure(s);
+	if (s->ended || smtp_server_closing(s->engine))
+		session_free(s);
+	else if (!s->securing)
+		stream_timeout(s->stream, patience_ms(s));
+}
+
+static void
+send_delayed(void *arg)
+{
+	struct session *s = arg;
+
+	smtp_server_answer(s->engine, s->delayed_code, s->delayed_dsn,
+	    buf_span(&s->delayed_text));
+	buf_release(&s->delayed_text);
+	session_run(s);
+}
+
+void
+session_answer(struct session *s, unsigned code, const char *dsn,
+    const char *fmt, ...)
+{
+	const struct smtpd_conf *c = s->service->conf;
+	va_list ap;
+
+	buf_reset(&s->delayed_text);
+	va_start(ap, fmt);
+	buf_vfmt(&s->delayed_text, fmt, ap);
+	va_end(ap);
+	s->delayed_code = code;
+	s->delayed_dsn = dsn;
+	if (smtp_server_errors(s->engine) >=
+		(unsigned)c->smtpd_soft_error_limit &&
+	    c->smtpd_error_sleep_time > 0) {
+		if (s->delay == NULL)
+			s->delay =
+			    timer_new(s->service->loop, send_delayed, s);
+		timer_start(s->delay, (uint64_t)c->smtpd_error_sleep_time);
+		return;
+	}
+	send_delayed(s);
+}
+
+/* When the client's name is known and TLS, if it comes first, stands. */
+static void
+greet(struct session *s)
+{
+	if (s->greeted || s->name_query != NULL || s->securing)
+		return;
+	s->greeted = true;
+	log_info(&s->log, "connect from %s", session_client(s));
+	session_offer(s);
+	smtp_server_say(s->engine, 220, "",
+	    span_str(s->service->conf->smtpd_banner));
+	session_run(s);
+}
+
+static void
+on_input(void *arg)
+{
+	session_run(arg);
+}
+
+static void
+on_drained(void *arg)
+{
+	struct session *s = arg;
+
+	if (s->paused || s->securing)
+		return;
+	session_run(s);
+}
+
+static void
+on_secured(void *arg)
+{
+	struct session *s = arg;
+
+	hello_secured(s);
+	if (s->greeted)
+		session_run(s);
+	else
+		greet(s);
+}
+
+static void
+on_closed(void *arg, enum stream_end end, const struct err *e)
+{
+	struct session *s = arg;
+
+	switch (end) {
+	case STREAM_EOF:
+		s->end_note = "lost connection";
+		break;
+	case STREAM_LOST:
+		s->end_note = "lost connection";
+		log_debug(&s->log, "smtp", "%s: %s", session_client(s),
+		    e->text);
+		break;
+	case STREAM_TIMEOUT:
+		s->end_note = "timeout";
+		smtp_server_say(s->engine, 421, "4.4.2",
+		    SPAN("Error: timeout exceeded"));
+		flush_output(s);
+		break;
+	}
+	s->ended = true;
+	if (!s->running)
+		session_free(s);
+}
+
+/* ---- beginning and end ---- */
+
+static void
+name_found(void *arg, const struct dns_answer *answer)
+{
+	struct session *s = arg;
+
+	s->name_query = NULL;
+	if (answer->status == DNS_OK)
+		s->name = mem_strdup(
+		    log_quote(span_str(answer->name), DNS_NAME_MAX));
+	greet(s);
+}
+
+void
+session_offer(struct session *s)
+{
+	const struct smtpd_conf *c = s->service->conf;
+	const bool tls = session_tls(s);
+	unsigned caps = SMTP_CAP_PIPELINING | SMTP_CAP_SIZE |
+	    SMTP_CAP_8BITMIME;
+
+	if (!c->disable_vrfy_command)
+		caps |= SMTP_CAP_VRFY;
+	if (!tls && !s->local && s->service->tls != NULL &&
+	    c->smtpd_tls_security_level != SMTPD_TLS_NONE)
+		caps |= SMTP_CAP_STARTTLS;
+	if (c->smtpd_sasl_auth_enable && !s->local &&
+	    (tls || !c->smtpd_tls_auth_only))
+		caps |= SMTP_CAP_AUTH;
+	smtp_server_offer(s->engine, caps, c->smtpd_sasl_mechanisms);
+}
+
+/* Who is at the other end, and may he come in? */
+static bool
+admit(struct session *s, int fd, bool inet)
+{
+	struct service *service = s->service;
+	const struct smtpd_conf *c = service->conf;
+	struct sockaddr_storage addr = { 0 };
+	socklen_t len = sizeof(addr);
+	int64_t limit = c->smtpd_client_connection_count_limit;
+	struct peer peer;
+
+	s->local = !inet && c->smtpd_local_submission;
+	if (inet && getpeername(fd, (struct sockaddr *)&addr, &len) != 0)
+		return false; /* gone already */
+	if (inet) {
+		sock_addr_text((struct sockaddr *)&addr, s->addr);
+		s->trusted = service_trusts(service, s->addr);
+		if (match_list_address(service->exceptions, s->addr, NULL) > 0)
+			limit = 0;
+		s->key = mem_printf("addr:%s", s->addr);
+	} else {
+		if (sock_peer(fd, &peer, NULL) != 0)
+			return false;
+		snprintf(s->addr, sizeof(s->addr), "local");
+		s->name = mem_strdup("localhost");
+		s->uid = peer.uid;
+		s->trusted = s->local || peer.uid == 0 ||
+		    peer.uid == geteuid();
+		limit = c->smtpd_local_connection_limit;
+		s->key = mem_printf("uid:%lu", (unsigned long)peer.uid);
+	}
+	s->counted = service_count(service, span_str(s->key), limit);
+	if (inet && c->smtpd_peername_lookup && s->counted)
+		s->name_query = dns_query_client(service->resolver,
+		    (struct sockaddr *)&addr, s->trace, name_found, s);
+	return true;
+}
+
+static void
+turn_away(struct session *s)
+{
+	log_warning(&s->log, "Connection concurrency limit exceeded from %s",
+	    session_client(s));
+	if (s->service->conf->smtpd_tls_wrappermode) {
+		session_free(s);
+		return;
+	}
+	smtp_server_say(s->engine, 421, "4.7.0",
+	    SPAN("Error: too many connections"));
+	session_run(s);
+}
+
+void
+session_new(struct service *service, int fd, bool inet)
+{
+	static const struct stream_limits limits = { INPUT_MAX, OUTPUT_MAX };
+	static const struct stream_handler handler = { on_input, on_drained,
+		on_secured, on_closed };
+	struct session *s = MEM_NEW(s);
+
+	s->service = service;
+	s->trace = s->log.trace = log_trace_new();
+	s->engine = smtp_server_new(&service->engine);
+	s->stream = stream_new(service->loop, fd, &limits, &handler, s);
+	buf_init(&s->delayed_text, REPLY_MAX);
+	list_push(&service->sessions, &s->link);
+	service->session_count++;
+	if (!admit(s, fd, inet)) {
+		session_free(s);
+		return;
+	}
+	if (!s->counted) {
+		turn_away(s);
+		return;
+	}
+	stream_timeout(s->stream, (uint64_t)service->conf->smtpd_timeout);
+	if (service->conf->smtpd_tls_wrappermode && inet) {
+		s->securing = true;
+		hello_secure(s);
+		return;
+	}
+	greet(s);
+}
+
+static void
+session_free(struct session *s)
+{
+	struct service *service = s->service;
+
+	dns_cancel(&s->name_query);
+	auth_abort(s);
+	message_forget(s);
+	if (s->greeted)
+		log_disconnect(s);
+	envelope_abort(s);
+	timer_free(&s->delay);
+	stream_finish(&s->stream, FINISH_MS);
+	smtp_server_free(s->engine);
+	if (s->counted)
+		service_uncount(service, span_str(s->key));
+	list_remove(&s->link);
+	service->session_count--;
+	buf_wipe(&s->delayed_text);
+	mem_free(s->key);
+	mem_free(s->name);
+	mem_free(s->helo);
+	mem_free(s->sasl_user);
+	mem_free(s->sasl_method);
+	mem_free(s->sasl_mech);
+	mem_free(s);
+	service_maybe_end(service);
+}
+
+void
+session_leave(struct list *link, bool now)
+{
+	struct session *s = CONTAINER_OF(link, struct session, link);
+
+	/* Until the process is asked to hurry a client may go on. */
+	if (!now)
+		return;
+	s->leaving = true;
+	if (!s->running)
+		session_run(s);
+}

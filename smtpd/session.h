@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef CHAPPE_SMTPD_SESSION_H
+#define CHAPPE_SMTPD_SESSION_H
+
+/*
+ * One client's session. session.c moves bytes between the stream and the
+ * protocol engine and hands each event to the part that answers it:
+ * hello.c (HELO, EHLO, STARTTLS, VRFY), envelope.c (MAIL, RCPT),
+ * message.c (DATA to 250), auth.c. Whatever waits for another daemon or for
+ * the disk goes on in the background and answers the engine when it comes
+ * back; the session may be gone by then, so each such wait is cancelled, or
+ * (a message on its way to the disk) lives on its own.
+ */
+
+#include "lib/base/arena.h"
+#include "lib/base/list.h"
+#include "lib/mail/fixup.h"
+#include "lib/os/log.h"
+#include "lib/os/stream.h"
+#include "smtpd/service.h"
+
+/* From MAIL to the end of data. */
+struct transaction {
+	struct arena arena;
+	struct queue_envelope env;  /* spans live in the arena */
+	struct queue_writer *writer; /* from the first recipient on */
+	struct span first_rcpt;     /* for Received, with one recipient only */
+	struct span rcpt;           /* being looked up, as given */
+	unsigned rcpt_flags;        /* of the look-up under way */
+	struct table seen;          /* recipients queued */
+	unsigned rcpt_count;        /* accepted from the client */
+	uint32_t queued_count;      /* after expansion */
+	struct fixup *fixup;        /* from DATA on */
+	struct fixup_conf fixup_conf;
+	struct buf received;
+};
+
+struct session {
+	struct list link; /* in service.sessions */
+	struct service *service;
+	struct stream *stream;
+	struct smtp_server *engine;
+	struct log_ctx log;      /* trace of the connection or message, qid */
+	uint64_t trace;          /* of the connection */
+	unsigned message_count;
+	char addr[SOCK_ADDR_TEXT]; /* "192.0.2.1"; "local" of a UNIX socket */
+	char *name;              /* looked up, or "unknown" */
+	struct dns_query *name_query;
+	char *key;               /* by which it is counted */
+	bool counted;
+	bool trusted;            /* in mynetworks, or local */
+	bool local;              /* on the submission socket: uid is known */
+	uid_t uid;
+	char *helo;              /* NULL before */
+	char *sasl_user, *sasl_method; /* NULL: not logged in */
+	char *sasl_mech;         /* while AUTH is under way */
+	uint64_t sasl_session;
+	struct transaction *tx;
+	struct commit *committing; /* a message on its way to the disk */
+	struct timer *delay;     /* a reply held back after many errors */
+	unsigned delayed_code;
+	const char *delayed_dsn;
+	struct buf delayed_text;
+	bool greeted;
+	bool securing;           /* a TLS handshake is due or under way */
+	bool paused;             /* the queue writer is full */
+	bool running;            /* session_run is on the stack */
+	bool again;              /* it was asked for meanwhile */
+	bool leaving;            /* no further transaction */
+	bool ended;              /* to be freed when session_run returns */
+	const char *end_note;    /* "lost connection", ...; for the log */
+};
+
+/* Takes over an accepted descriptor. inet: else a UNIX socket. */
+void session_new(struct service *s, int fd, bool inet);
+
+/* The service is leaving: 421 at the next pause; now: at once unless a
+ * message is being taken. */
+void session_leave(struct list *link, bool now);
+
+/* ---- for the parts ---- */
+
+/* Answers the event that waits, after a delay if the client has made many
+ * errors, and goes on. dsn must be a literal or outlive the call. */
+void session_answer(struct session *s, unsigned code, const char *dsn,
+    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+/* Feeds the engine what there is; call after anything that lets it go on. */
+void session_run(struct session *s);
+
+/* "NAME[ADDR]" for the log; in a ring of static buffers. */
+const char *session_client(const struct session *s);
+
+/* One "NOQUEUE: reject: ..." line, with the envelope as far as known. */
+void session_log_reject(struct session *s, const char *command,
+    unsigned code, const char *dsn, struct span text, struct span rcpt);
+
+/* What is offered to EHLO now. */
+void session_offer(struct session *s);
+
+const char *session_protocol(const struct session *s); /* "ESMTPSA" */
+bool session_tls(const struct session *s);
+
+/* hello.c */
+void hello_event(struct session *s, const struct smtp_event *ev);
+/* Starts the handshake that `securing` announces; may end the session, then
+ * the engine is closing. */
+void hello_secure(struct session *s);
+/* It is complete. */
+void hello_secured(struct session *s);
+/* envelope.c */
+void envelope_mail(struct session *s, const struct smtp_event *ev);
+void envelope_rcpt(struct session *s, const struct smtp_event *ev);
+/* Ends the transaction, whatever it was doing. */
+void envelope_abort(struct session *s);
+void transaction_free(struct session *s, struct transaction *tx);
+/* message.c */
+void message_data(struct session *s);
+void message_chunk(struct session *s, struct span bytes);
+void message_end(struct session *s);
+/* The session is ending: what is on its way goes on without it. */
+void message_forget(struct session *s);
+/* auth.c */
+void auth_begin(struct session *s, const struct smtp_event *ev);
+void auth_line(struct session *s, struct span line);
+/* Forgets an exchange under way. */
+void auth_abort(struct session *s);
+
+/* received.c: the Received field, with CRLF, appended to out. */
+/* The local zone's offset at a time, minutes east of UTC. */
+int received_zone_min(int64_t time_s);
+void received_field(const struct session *s, struct span rcpt,
+    const char *qid, int64_t time_s, struct buf *out);
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <stdio.h>
+
+#include "lib/base/mem.h"
+#include "lib/daemon/daemon.h"
+#include "smtpd/service.h"
+
+/*
+ * smtpd: the SMTP server. The services smtp (25), submission (587),
+ * submissions (465), the local submission socket and LMTP are this program
+ * with different parameters.
+ */
+
+static struct smtpd_conf conf;
+
+static int
+verify(const struct daemon *d, struct err *e)
+{
+	(void)d;
+	if (conf.smtpd_soft_error_limit > conf.smtpd_hard_error_limit)
+		return err_set(e, ERR_PERM, "5.3.5",
+		    "smtpd_soft_error_limit is larger than "
+		    "smtpd_hard_error_limit");
+	if (conf.smtpd_lmtp && conf.smtpd_local_submission)
+		return err_set(e, ERR_PERM, "5.3.5",
+		    "smtpd_lmtp and smtpd_local_submission exclude each "
+		    "other");
+	return 0;
+}
+
+static int
+start(struct daemon *d, struct err *e)
+{
+	return service_start(d, &conf, e);
+}
+
+/* It makes queue files and reads none that is sealed. */
+static void
+sandbox(const struct daemon *d, struct sandbox *s)
+{
+	const char *queue = daemon_common(d)->queue_directory;
+	static const struct {
+		const char *name;
+		int rights;
+	} places[] = {
+		{ "incoming", SANDBOX_READ | SANDBOX_WRITE | SANDBOX_MAKE |
+			SANDBOX_REMOVE },
+		{ "active", SANDBOX_LIST | SANDBOX_MAKE | SANDBOX_REMOVE },
+		{ "hold", SANDBOX_LIST | SANDBOX_MAKE | SANDBOX_REMOVE },
+	};
+	char path[LIMIT_PATH];
+
+	for (size_t i = 0; i < COUNT_OF(places); i++) {
+		snprintf(path, sizeof(path), "%s/%s", queue, places[i].name);
+		sandbox_dir(s, path, places[i].rights);
+	}
+}
+
+static const struct daemon_spec spec = {
+	.name = "smtpd",
+	.params = smtpd_params,
+	.conf = &conf,
+	.verify = verify,
+	.sandbox = sandbox,
+	.start = start,
+	.client = service_client,
+	.leave = service_leave,
+	.hurry = service_hurry,
+	.keys = service_keys,
+};
+
+int
+main(int argc, char *argv[])
+{
+	return daemon_main(&spec, argc, argv);
+}
