@@ -30,6 +30,19 @@ struct intake {
 static void pump(void *arg);
 static void route_next(struct intake *in);
 
+static void
+said_farewell(void *arg)
+{
+	daemon_exit(((struct pickup *)arg)->daemon, 0);
+}
+
+void
+pickup_maybe_exit(struct pickup *p)
+{
+	if (daemon_leaving(p->daemon) && p->intakes == 0)
+		qmgr_client_farewell(p->qmgr, said_farewell, p);
+}
+
 /* ---- the end -------------------------------------------------------------- */
 
 static void

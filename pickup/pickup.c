@@ -69,19 +69,6 @@ pickup_wake(struct daemon *d)
 }
 
 static void
-said_farewell(void *arg)
-{
-	daemon_exit(((struct pickup *)arg)->daemon, 0);
-}
-
-void
-pickup_maybe_exit(struct pickup *p)
-{
-	if (daemon_leaving(p->daemon) && p->intakes == 0)
-		qmgr_client_farewell(p->qmgr, said_farewell, p);
-}
-
-static void
 pickup_leave(struct daemon *d)
 {
 	(void)d;

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <errno.h>
+#include <unistd.h>
+
+#include "lib/base/limits.h"
+#include "lib/base/mem.h"
+#include "smtp/smtp.h"
+
+enum { TEXT_MAX = LIMIT_SMTP_REPLY + PEER_TEXT + 100 };
+
+/* One request of qmgr, until each of its recipients has a result. */
+struct delivery {
+	struct smtp *smtp;
+	struct agent_request *r;
+	struct destination *destination;
+	struct targets *look_up;
+	struct target *list;
+	size_t count, next;       /* targets; the next to be tried */
+	size_t sessions;          /* that came as far as a transaction */
+	struct session *session;
+	enum tls_level tls;
+	size_t *open;             /* recipients (of r) in this transaction */
+	struct span *addresses;   /* theirs */
+	size_t open_count;
+	uint64_t at;              /* of the content, sent */
+	int64_t began_us;         /* this attempt */
+	struct err last;          /* why the last target failed */
+	char remote[DNS_NAME_MAX];
+	bool used_idle;
+};
+
+static void try_next(struct delivery *d);
+
+/* ---- results -------------------------------------------------------------------- */
+
+static void
+free_delivery(struct delivery *d)
+{
+	agent_done(&d->r);
+	targets_cancel(&d->look_up);
+	destination_put(d->smtp, d->destination);
+	mem_free(d->list);
+	mem_free(d->open);
+	mem_free(d->addresses);
+	mem_free(d);
+}
+
+static size_t
+left(const struct delivery *d)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->r->rcpt_count; i++)
+		n += !d->r->rcpts[i].answered;
+	return n;
+}
+
+static struct span
+relay_of(const struct delivery *d)
+{
+	if (d->session == NULL)
+		return SPAN("none");
+	return span_str(session_target(d->session)->relay);
+}
+
+/* All that are left share this fate. */
+static void
+give_up(struct delivery *d)
+{
+	for (size_t i = 0; i < d->r->rcpt_count; i++)
+		if (!d->r->rcpts[i].answered)
+			agent_result_err(d->r, i, relay_of(d), &d->last);
+	free_delivery(d);
+}
+
+static void
+report(struct delivery *d, size_t rcpt, const struct smtp_reply *reply,
+    enum rcpt_action action, const char *dsn, struct span text)
+{
+	const int64_t now = clock_wall_us();
+	int64_t ready = session_ready_us(d->session);
+	const struct agent_result result = {
+		.action = action,
+		.dsn = dsn,
+		.text = text,
+		.relay = relay_of(d),
+		.conn_use = session_uses(d->session),
+		.setup_us = ready > d->began_us ? ready - d->began_us : 0,
+		.transmit_us = now > ready ? now - ready : 0,
+		.remote = span_str(session_target(d->session)->host),
+		.diagnostic = reply->code != 0 ? reply->text : SPAN_EMPTY,
+	};
+
+	agent_result(d->r, rcpt, &result);
+}
+
+/* May another target do better? */
+static bool
+has_another(const struct delivery *d)
+{
+	const int64_t max = d->smtp->conf->smtp_mx_session_limit;
+
+	return d->next < d->count &&
+	    (max == 0 || d->sessions < (size_t)max);
+}
+
+static void
+on_result(void *arg, size_t i, const struct smtp_reply *reply,
+    enum smtp_stage stage)
+{
+	struct delivery *d = arg;
+	const size_t rcpt = d->open[i];
+	const char *peer = session_target(d->session)->peer;
+	enum rcpt_action action = RCPT_DEFERRED;
+	struct buf text;
+
+	if (reply->code / 100 == 2) {
+		report(d, rcpt, reply, RCPT_SENT, reply->dsn, reply->text);
+		return;
+	}
+	buf_init(&text, TEXT_MAX);
+	if (reply->code != 0)
+		buf_fmt(&text, "host %s said: %.*s (in reply to %s)", peer,
+		    SPAN_FMT(reply->text), smtp_stage_text(stage));
+	else
+		buf_add(&text, reply->text);
+	if (reply->dsn[0] == '5')
+		action = RCPT_FAILED;
+	if (action == RCPT_DEFERRED && has_another(d))
+		log_info(&d->r->log, "%s", buf_cstr(&text));
+	else
+		report(d, rcpt, reply, action, reply->dsn, buf_span(&text));
+	buf_release(&text);
+}
+
+/* ---- the message ---------------------------------------------------------------- */
+
+static void
+on_ready(void *arg, struct smtp_client_message *out)
+{
+	struct delivery *d = arg;
+	const struct agent_request *r = d->r;
+
+	d->open_count = 0;
+	for (size_t i = 0; i < r->rcpt_count; i++) {
+		if (r->rcpts[i].answered)
+			continue;
+		d->open[d->open_count] = i;
+		d->addresses[d->open_count++] = r->rcpts[i].address;
+	}
+	d->at = 0;
+	d->sessions++;
+	*out = (struct smtp_client_message){
+		.sender = r->sender,
+		.rcpts = d->addresses,
+		.rcpt_count = d->open_count,
+		.size = r->size,
+		.body_8bit = span_ieq(r->encoding, SPAN("8BITMIME")),
+	};
+	log_event(&r->log, "transmit", "%s",
+	    d->session != NULL ? session_target(d->session)->relay : "reused");
+}
+
+static ssize_t
+on_read(void *arg, void *out, size_t size)
+{
+	struct delivery *d = arg;
+	ssize_t n;
+
+	if (size > d->r->size - d->at)
+		size = (size_t)(d->r->size - d->at);
+	if (size == 0)
+		return 0;
+	do {
+		n = pread(d->r->fd, out, size,
+		    (off_t)(d->r->content_at + d->at));
+	} while (n < 0 && errno == EINTR);
+	/* A file that ends early must not become a mail that ends early. */
+	if (n <= 0)
+		return -1;
+	d->at += (uint64_t)n;
+	return n;
+}
+
+static void
+on_end(void *arg, enum session_end how, const struct err *e)
+{
+	struct delivery *d = arg;
+
+	switch (how) {
+	case SESSION_DONE:
+		break;
+	case SESSION_RETRY:
+		/* It was idle and is gone: as if it had not been there. */
+		d->sessions--;
+		break;
+	case SESSION_PLAIN:
+		log_info(&d->r->log,
+		    "Cannot start TLS with %s: trying without",
+		    session_target(d->session)->relay);
+		d->tls = TLS_LEVEL_NONE;
+		d->next--;
+		break;
+	case SESSION_FAILED:
+		if (e != NULL)
+			d->last = *e;
+		break;
+	}
+	if (left(d) == 0) {
+		free_delivery(d);
+		return;
+	}
+	if (how == SESSION_FAILED && !has_another(d)) {
+		give_up(d);
+		return;
+	}
+	d->session = NULL;
+	try_next(d);
+}
+
+static const struct session_user user = {
+	.ready = on_ready,
+	.result = on_result,
+	.read = on_read,
+	.end = on_end,
+};
+
+/* ---- one target after the other ---------------------------------------------------- */
+
+static void
+open_target(struct delivery *d)
+{
+	const struct target *t = &d->list[d->next++];
+
+	d->session = session_open(d->smtp, d->destination, t, d->tls, &user, d);
+	d->tls = (enum tls_level)d->smtp->conf->smtp_tls_security_level;
+}
+
+static void
+on_targets(void *arg, const struct target *list, size_t count,
+    const struct err *e)
+{
+	struct delivery *d = arg;
+
+	d->look_up = NULL;
+	if (list == NULL) {
+		d->last = *e;
+		give_up(d);
+		return;
+	}
+	d->list = mem_alloc(count * sizeof(*list));
+	memcpy(d->list, list, count * sizeof(*list));
+	d->count = count;
+	open_target(d);
+}
+
+static void
+try_next(struct delivery *d)
+{
+	d->began_us = clock_wall_us();
+	if (!d->used_idle) {
+		d->session = session_reuse(d->smtp, d->destination, &user, d);
+		if (d->session != NULL)
+			return;
+		d->used_idle = true;
+	}
+	if (d->list == NULL)
+		d->look_up = targets_find(d->smtp, d->r->nexthop,
+		    d->r->log.trace, on_targets, d);
+	else if (d->next < d->count)
+		open_target(d);
+	else
+		give_up(d);
+}
+
+void
+delivery_start(struct smtp *s, struct agent_request *r)
+{
+	struct delivery *d = MEM_NEW(d);
+
+	d->smtp = s;
+	d->r = r;
+	d->destination = destination_get(s, r->nexthop);
+	d->tls = (enum tls_level)s->conf->smtp_tls_security_level;
+	d->open = mem_alloc((r->rcpt_count + 1) * sizeof(*d->open));
+	d->addresses = mem_alloc((r->rcpt_count + 1) * sizeof(*d->addresses));
+	err_set(&d->last, ERR_TEMP, "4.4.1", "no host could be tried");
+	try_next(d);
+}

@@ -1,0 +1,588 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "lib/base/limits.h"
+#include "lib/base/mem.h"
+#include "lib/os/sock.h"
+#include "smtp/smtp.h"
+
+enum {
+	INPUT_MAX = 2 * LIMIT_SMTP_REPLY,
+	OUTPUT_MAX = 1 << 17,
+	BODY_PIECE = 1 << 16,
+	FAREWELL_MS = 5000,
+};
+
+struct session {
+	struct smtp *smtp;
+	struct destination *destination;
+	struct list link;            /* in destination's idle */
+	struct target target;
+	enum tls_level tls;
+	struct connecting *connecting;
+	struct stream *stream;
+	struct smtp_client *client;
+	const struct session_user *user; /* NULL: idle */
+	void *arg;
+	struct smtp_client_message message;
+	unsigned uses;
+	size_t results;              /* of this message */
+	size_t leftover;             /* clear bytes behind STARTTLS's reply */
+	bool ready, sending;
+	struct timer *timer;         /* idle: the end; reuse: the message */
+	uint64_t born_ms;
+	int64_t ready_us;
+	uint8_t *piece;
+};
+
+static void run(struct session *s);
+
+/* ---- destinations -------------------------------------------------------------- */
+
+struct destination *
+destination_get(struct smtp *s, struct span nexthop)
+{
+	struct destination *d = table_get(&s->destinations, nexthop);
+
+	if (d == NULL) {
+		d = MEM_NEW(d);
+		d->key = span_dup(nexthop);
+		list_init(&d->idle);
+		table_put(&s->destinations, nexthop, d);
+	}
+	d->users++;
+	return d;
+}
+
+void
+destination_put(struct smtp *s, struct destination *d)
+{
+	if (--d->users > 0)
+		return;
+	table_remove(&s->destinations, span_str(d->key));
+	mem_free(d->key);
+	mem_free(d);
+}
+
+void
+smtp_maybe_exit(struct smtp *s)
+{
+	if (s->leaving && s->sessions == 0)
+		daemon_exit(s->daemon, 0);
+}
+
+/* ---- the end of a session ------------------------------------------------------ */
+
+static void
+session_free(struct session *s)
+{
+	struct smtp *smtp = s->smtp;
+
+	list_remove(&s->link);
+	connect_free(&s->connecting);
+	stream_free(&s->stream);
+	smtp_client_free(s->client);
+	timer_free(&s->timer);
+	destination_put(smtp, s->destination);
+	mem_free(s->piece);
+	mem_free(s);
+	smtp->sessions--;
+	smtp_maybe_exit(smtp);
+}
+
+/* Frees the session and lets its user go on. */
+static void
+end_session(struct session *s, enum session_end how, const struct err *e)
+{
+	const struct session_user *user = s->user;
+	void *arg = s->arg;
+
+	s->user = NULL;
+	if (user != NULL && s->uses > 1 && s->results == 0 &&
+	    how == SESSION_FAILED && !s->sending)
+		how = SESSION_RETRY;
+	/* The user may still look at the target. */
+	if (user != NULL)
+		user->end(arg, how, e);
+	session_free(s);
+}
+
+static const char *
+during(enum smtp_stage stage)
+{
+	switch (stage) {
+	case SMTP_STAGE_GREETING:
+		return "receiving the initial server greeting";
+	case SMTP_STAGE_HELLO:
+		return "performing the HELO handshake";
+	case SMTP_STAGE_STARTTLS:
+	case SMTP_STAGE_TLS:
+		return "performing the TLS handshake";
+	case SMTP_STAGE_AUTH:
+		return "performing the AUTH handshake";
+	case SMTP_STAGE_MAIL:
+		return "sending MAIL FROM";
+	case SMTP_STAGE_RCPT:
+		return "sending RCPT TO";
+	case SMTP_STAGE_DATA:
+		return "sending DATA command";
+	case SMTP_STAGE_BODY:
+		return "sending message body";
+	case SMTP_STAGE_DATA_END:
+		return "sending end of data -- message may be sent more than "
+		       "once";
+	case SMTP_STAGE_IDLE:
+	case SMTP_STAGE_RSET:
+	case SMTP_STAGE_QUIT:
+	case SMTP_STAGE_CLOSED:
+		break;
+	}
+	return "being idle";
+}
+
+static void
+fail(struct session *s, const char *how)
+{
+	struct err e;
+
+	err_set(&e, ERR_TEMP, "4.4.2", "%s %s while %s", how, s->target.peer,
+	    during(smtp_client_stage(s->client)));
+	end_session(s, SESSION_FAILED, &e);
+}
+
+/* Before the final dot: the server throws away what it has. */
+static void
+unreadable(struct session *s)
+{
+	struct err e;
+
+	err_set(&e, ERR_TEMP, "4.3.0", "the queue file can't be read");
+	end_session(s, SESSION_FAILED, &e);
+}
+
+/* The server ended it, or did what it may not. */
+static void
+failed_by_reply(struct session *s, const struct smtp_client_event *ev)
+{
+	const struct smtp_reply *r = &ev->reply;
+	const bool greeting = ev->stage == SMTP_STAGE_GREETING;
+	const bool early = greeting || ev->stage == SMTP_STAGE_HELLO;
+	/* A 5xx greeting is a host that is not there today. */
+	const bool perm = r->code >= 500 && !greeting &&
+	    ev->stage != SMTP_STAGE_AUTH && ev->stage != SMTP_STAGE_STARTTLS;
+	char dsn[sizeof(r->dsn)] = "4.5.0";
+	struct err e;
+
+	if (r->dsn[0] != '\0')
+		memcpy(dsn, r->dsn, sizeof(dsn));
+	dsn[0] = perm ? '5' : '4';
+	if (r->code == 0)
+		err_set(&e, ERR_TEMP, dsn, "%s: %.*s", s->target.peer,
+		    (int)r->text.n, (const char *)r->text.p);
+	else if (early)
+		err_set(&e, perm ? ERR_PERM : ERR_TEMP, dsn,
+		    "host %s refused to talk to me: %.*s", s->target.peer,
+		    (int)r->text.n, (const char *)r->text.p);
+	else
+		err_set(&e, perm ? ERR_PERM : ERR_TEMP, dsn,
+		    "host %s said: %.*s (in reply to %s)", s->target.peer,
+		    (int)r->text.n, (const char *)r->text.p,
+		    smtp_stage_text(ev->stage));
+	end_session(s, SESSION_FAILED, &e);
+}
+
+/* ---- idle ---------------------------------------------------------------------- */
+
+static void
+say_goodbye(struct session *s)
+{
+	struct span out;
+
+	if (smtp_client_stage(s->client) == SMTP_STAGE_IDLE) {
+		smtp_client_quit(s->client);
+		out = smtp_client_output(s->client);
+		stream_write(s->stream, out);
+		stream_finish(&s->stream, FAREWELL_MS);
+	}
+	session_free(s);
+}
+
+static void
+on_timer(void *arg)
+{
+	struct session *s = arg;
+
+	if (s->user == NULL)
+		say_goodbye(s);
+	else
+		run(s);
+}
+
+static void
+become_idle(struct session *s)
+{
+	const struct smtp_conf *c = s->smtp->conf;
+	const uint64_t age =
+	    loop_now_ms(daemon_loop(s->smtp->daemon)) - s->born_ms;
+
+	s->user = NULL;
+	stream_timeout(s->stream, 0);
+	list_unshift(&s->destination->idle, &s->link);
+	if (s->smtp->leaving ||
+	    age > (uint64_t)c->smtp_connection_reuse_time_limit)
+		timer_start(s->timer, 0);
+	else
+		timer_start(s->timer,
+		    (uint64_t)c->smtp_connection_cache_time_limit);
+}
+
+static void
+message_done(struct session *s, bool reusable)
+{
+	const struct session_user *user = s->user;
+	void *arg = s->arg;
+
+	s->sending = false;
+	user->end(arg, SESSION_DONE, NULL);
+	if (reusable) {
+		become_idle(s);
+	} else {
+		s->user = NULL;
+		session_free(s);
+	}
+}
+
+void
+session_close_idle(struct smtp *s)
+{
+	struct table_iter it;
+	struct span key;
+	void *value;
+
+	table_iter_init(&s->destinations, &it);
+	while (table_iter_next(&s->destinations, &it, &key, &value)) {
+		struct destination *d = value;
+
+		LIST_EACH(&d->idle, link) {
+			struct session *one =
+			    CONTAINER_OF(link, struct session, link);
+
+			timer_start(one->timer, 0);
+		}
+	}
+}
+
+/* ---- events -------------------------------------------------------------------- */
+
+static void
+begin_message(struct session *s)
+{
+	s->ready = true;
+	s->ready_us = clock_wall_us();
+	s->results = 0;
+	s->uses++;
+	s->user->ready(s->arg, &s->message);
+	smtp_client_send(s->client, &s->message);
+}
+
+static void
+start_tls(struct session *s)
+{
+	s->leftover = stream_input(s->stream).n;
+	stream_tls_client(s->stream, s->smtp->tls, s->target.host);
+}
+
+/* False when the session is gone or has no user any more. */
+static bool
+act(struct session *s, const struct smtp_client_event *ev)
+{
+	switch (ev->type) {
+	case SMTP_CLIENT_NONE:
+		break;
+	case SMTP_CLIENT_NEED_TLS:
+		start_tls(s);
+		break;
+	case SMTP_CLIENT_READY:
+		begin_message(s);
+		break;
+	case SMTP_CLIENT_RESULT:
+		s->results++;
+		s->user->result(s->arg, ev->rcpt, &ev->reply, ev->stage);
+		break;
+	case SMTP_CLIENT_WANT_BODY:
+		s->sending = true;
+		break;
+	case SMTP_CLIENT_DONE:
+		message_done(s, ev->reusable);
+		return false;
+	case SMTP_CLIENT_FAILED:
+		failed_by_reply(s, ev);
+		return false;
+	case SMTP_CLIENT_CLOSED:
+		end_session(s, SESSION_FAILED, NULL);
+		return false;
+	}
+	return true;
+}
+
+/* Gives the engine as much of the content as it takes. False when the file
+ * can't be read: the session must end before its final dot. */
+static bool
+give_body(struct session *s, bool *out_progress)
+{
+	size_t room = smtp_client_body_room(s->client);
+	ssize_t n;
+
+	if (room == 0)
+		return true;
+	if (room > BODY_PIECE)
+		room = BODY_PIECE;
+	n = s->user->read(s->arg, s->piece, room);
+	if (n < 0)
+		return false;
+	*out_progress = true;
+	if (n > 0) {
+		smtp_client_body(s->client, span_of(s->piece, (size_t)n));
+	} else {
+		s->sending = false;
+		smtp_client_body_end(s->client);
+	}
+	return true;
+}
+
+static bool
+write_out(struct session *s)
+{
+	struct span out = smtp_client_output(s->client);
+
+	if (out.n == 0 || stream_pending(s->stream) >= OUTPUT_MAX)
+		return false;
+	stream_write(s->stream, out);
+	smtp_client_sent(s->client, out.n);
+	return true;
+}
+
+static uint64_t
+timeout_of(const struct session *s)
+{
+	const struct smtp_conf *c = s->smtp->conf;
+
+	switch (smtp_client_stage(s->client)) {
+	case SMTP_STAGE_GREETING:
+	case SMTP_STAGE_HELLO:
+	case SMTP_STAGE_AUTH:
+		return (uint64_t)c->smtp_helo_timeout;
+	case SMTP_STAGE_STARTTLS:
+	case SMTP_STAGE_TLS:
+		return (uint64_t)c->smtp_starttls_timeout;
+	case SMTP_STAGE_MAIL:
+	case SMTP_STAGE_RSET:
+	case SMTP_STAGE_IDLE:
+		return (uint64_t)c->smtp_mail_timeout;
+	case SMTP_STAGE_RCPT:
+		return (uint64_t)c->smtp_rcpt_timeout;
+	case SMTP_STAGE_DATA:
+		return (uint64_t)c->smtp_data_init_timeout;
+	case SMTP_STAGE_BODY:
+		return (uint64_t)c->smtp_data_xfer_timeout;
+	case SMTP_STAGE_DATA_END:
+		return (uint64_t)c->smtp_data_done_timeout;
+	case SMTP_STAGE_QUIT:
+	case SMTP_STAGE_CLOSED:
+		break;
+	}
+	return (uint64_t)c->smtp_quit_timeout;
+}
+
+/* Moves bytes between engine and stream until neither has more to do. */
+static void
+run(struct session *s)
+{
+	bool progress;
+
+	do {
+		struct smtp_client_event ev = { .type = SMTP_CLIENT_NONE };
+		size_t n;
+
+		n = smtp_client_feed(s->client, stream_input(s->stream), &ev);
+		stream_consume(s->stream, n);
+		progress = n > 0 || ev.type != SMTP_CLIENT_NONE;
+		if (!act(s, &ev))
+			return;
+		if (s->sending && !give_body(s, &progress)) {
+			unreadable(s);
+			return;
+		}
+		progress |= write_out(s);
+	} while (progress && smtp_client_stage(s->client) != SMTP_STAGE_TLS);
+	write_out(s);
+	if (s->user != NULL)
+		stream_timeout(s->stream, timeout_of(s));
+}
+
+/* ---- the stream ------------------------------------------------------------------ */
+
+static void
+on_input(void *arg)
+{
+	struct session *s = arg;
+
+	/* In the handshake there is nothing for the engine. */
+	if (smtp_client_stage(s->client) != SMTP_STAGE_TLS)
+		run(s);
+}
+
+static void
+on_drained(void *arg)
+{
+	struct session *s = arg;
+
+	if (s->user != NULL &&
+	    smtp_client_stage(s->client) != SMTP_STAGE_TLS)
+		run(s);
+}
+
+static void
+on_secured(void *arg)
+{
+	struct session *s = arg;
+	struct tls_facts f;
+
+	if (s->smtp->conf->smtp_tls_loglevel > 0 &&
+	    stream_tls_facts(s->stream, &f))
+		log_info(NULL,
+		    "%s TLS connection established to %s: %s with cipher %s "
+		    "(%d/%d bits)", f.verified ? "Trusted" : "Untrusted",
+		    s->target.relay, f.protocol, f.cipher, f.bits_used,
+		    f.bits_total);
+	smtp_client_tls_started(s->client, s->leftover);
+	run(s);
+}
+
+static void
+on_closed(void *arg, enum stream_end end, const struct err *e)
+{
+	struct session *s = arg;
+
+	(void)e;
+	if (s->user == NULL)
+		session_free(s);
+	else if (end == STREAM_TIMEOUT)
+		fail(s, "conversation with");
+	else if (smtp_client_stage(s->client) == SMTP_STAGE_TLS &&
+	    s->tls == TLS_LEVEL_MAY)
+		end_session(s, SESSION_PLAIN, NULL);
+	else
+		fail(s, "lost connection with");
+}
+
+static const struct stream_handler handler = {
+	.input = on_input,
+	.drained = on_drained,
+	.secured = on_secured,
+	.closed = on_closed,
+};
+
+/* ---- beginning ------------------------------------------------------------------- */
+
+static void
+on_connect(void *arg, int fd, const struct err *e)
+{
+	const struct stream_limits limits = { .input_max = INPUT_MAX,
+		.output_max = 4 * OUTPUT_MAX };
+	struct session *s = arg;
+	struct err why;
+
+	connect_free(&s->connecting);
+	if (fd < 0) {
+		err_set(&why, ERR_TEMP, "4.4.1", "connect to %s: %s",
+		    s->target.relay,
+		    e->sysno != 0 ? strerror(e->sysno) : e->text);
+		log_info(NULL, "%s", why.text);
+		end_session(s, SESSION_FAILED, &why);
+		return;
+	}
+	s->stream = stream_new(daemon_loop(s->smtp->daemon), fd, &limits,
+	    &handler, s);
+	s->client = smtp_client_new(&s->smtp->client_conf[s->tls]);
+	run(s);
+}
+
+static void
+start_connecting(struct session *s)
+{
+	const char *bind = s->smtp->conf->smtp_bind_address;
+	struct sockaddr_storage from;
+	socklen_t from_len = 0;
+
+	if (bind[0] == '\0' ||
+	    !sock_addr_parse(bind, 0, &from, &from_len) ||
+	    from.ss_family != s->target.addr.ss_family)
+		from_len = 0;
+	s->connecting = connect_start(daemon_loop(s->smtp->daemon),
+	    (const struct sockaddr *)&s->target.addr, s->target.addr_len,
+	    from_len > 0 ? (const struct sockaddr *)&from : NULL, from_len,
+	    (uint64_t)s->smtp->conf->smtp_connect_timeout, on_connect, s);
+}
+
+struct session *
+session_open(struct smtp *smtp, struct destination *d,
+    const struct target *t, enum tls_level tls,
+    const struct session_user *user, void *arg)
+{
+	struct session *s = MEM_NEW(s);
+
+	s->smtp = smtp;
+	s->destination = d;
+	d->users++;
+	smtp->sessions++;
+	list_init(&s->link);
+	s->target = *t;
+	s->tls = smtp->tls != NULL ? tls : TLS_LEVEL_NONE;
+	s->user = user;
+	s->arg = arg;
+	s->timer = timer_new(daemon_loop(smtp->daemon), on_timer, s);
+	s->born_ms = loop_now_ms(daemon_loop(smtp->daemon));
+	s->piece = mem_alloc(BODY_PIECE);
+	start_connecting(s);
+	return s;
+}
+
+struct session *
+session_reuse(struct smtp *smtp, struct destination *d,
+    const struct session_user *user, void *arg)
+{
+	struct list *link = list_first(&d->idle);
+	struct session *s;
+
+	(void)smtp;
+	if (link == NULL)
+		return NULL;
+	s = CONTAINER_OF(link, struct session, link);
+	list_remove(&s->link);
+	s->user = user;
+	s->arg = arg;
+	begin_message(s);
+	timer_start(s->timer, 0); /* run from the loop */
+	return s;
+}
+
+const struct target *
+session_target(const struct session *s)
+{
+	return &s->target;
+}
+
+unsigned
+session_uses(const struct session *s)
+{
+	return s->uses;
+}
+
+int64_t
+session_ready_us(const struct session *s)
+{
+	return s->ready_us;
+}

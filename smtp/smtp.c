@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "smtp/smtp.h"
+
+#include <unistd.h>
+
+#include "lib/base/mem.h"
+#include "lib/os/log.h"
+
+/* Requests from qmgr at a time: each may hold a connection. */
+enum { CREDIT = 200 };
+
+static struct smtp_conf conf;
+static struct smtp smtp = { .conf = &conf };
+
+static void
+smtp_sandbox(const struct daemon *d, struct sandbox *s)
+{
+	(void)d;
+	sandbox_syscalls(s, SANDBOX_SYS_NET);
+}
+
+static void
+deliver(void *arg, struct agent_request *r)
+{
+	delivery_start(arg, r);
+}
+
+static void
+agent_idle(void *arg)
+{
+	struct smtp *s = arg;
+
+	s->leaving = true;
+	session_close_idle(s);
+	smtp_maybe_exit(s);
+}
+
+static int
+families_of(const struct common_conf *c)
+{
+	struct span protocols = span_str(c->inet_protocols), word;
+	int families = 0;
+
+	while (span_token(&protocols, ", \t", &word)) {
+		if (span_ieq(word, SPAN("all")))
+			families |= DNS_INET | DNS_INET6;
+		else if (span_ieq(word, SPAN("ipv4")))
+			families |= DNS_INET;
+		else if (span_ieq(word, SPAN("ipv6")))
+			families |= DNS_INET6;
+	}
+	return families != 0 ? families : DNS_INET | DNS_INET6;
+}
+
+/* The services lmtp, or any with the argument "lmtp", speak LMTP. */
+static bool
+speaks_lmtp(const struct daemon *d)
+{
+	char *const *args = daemon_args(d);
+
+	for (size_t i = 0; args[i] != NULL; i++)
+		if (strcmp(args[i], "lmtp") == 0)
+			return true;
+	return strcmp(daemon_service(d), "lmtp") == 0;
+}
+
+static void
+make_client_conf(struct smtp *s)
+{
+	static const enum smtp_client_tls levels[] = {
+		[TLS_LEVEL_NONE] = SMTP_CLIENT_TLS_NONE,
+		[TLS_LEVEL_MAY] = SMTP_CLIENT_TLS_MAY,
+		[TLS_LEVEL_ENCRYPT] = SMTP_CLIENT_TLS_MUST,
+	};
+
+	for (size_t i = 0; i < COUNT_OF(s->client_conf); i++)
+		s->client_conf[i] = (struct smtp_client_conf){
+			.helo_name = s->conf->smtp_helo_name,
+			.lmtp = s->lmtp,
+			.tls = levels[i],
+		};
+}
+
+static int
+smtp_start(struct daemon *d, struct err *e)
+{
+	struct smtp *s = &smtp;
+	char path[LIMIT_PATH];
+	struct agent_options o = { .service = daemon_service(d),
+		.credit = CREDIT,
+		.deliver = deliver,
+		.idle = agent_idle,
+		.arg = s };
+	const char *ca = s->conf->smtp_tls_CAfile;
+
+	s->daemon = d;
+	s->lmtp = speaks_lmtp(d);
+	s->families = families_of(daemon_common(d));
+	make_client_conf(s);
+	table_init(&s->destinations);
+	if (s->conf->smtp_tls_security_level != TLS_LEVEL_NONE) {
+		s->tls = tls_client_new(ca[0] != '\0' ? ca : NULL, false, e);
+		if (s->tls == NULL)
+			return -1;
+	}
+	s->resolver = daemon_connect(d, "resolver");
+	o.qmgr_path = daemon_socket(d, "qmgr", false, path);
+	s->agent = agent_new(daemon_loop(d), &o);
+	return 0;
+}
+
+/* Whoever connects only wants this process to be there (docs/DESIGN.md). */
+static void
+smtp_touched(struct daemon *d, int fd, const struct daemon_listener *l)
+{
+	(void)d;
+	(void)l;
+	close(fd);
+}
+
+static void
+smtp_leave(struct daemon *d)
+{
+	(void)d;
+	agent_leave(smtp.agent);
+}
+
+static const struct daemon_spec spec = {
+	.name = "smtp",
+	.params = smtp_params,
+	.conf = &conf,
+	.sandbox = smtp_sandbox,
+	.start = smtp_start,
+	.client = smtp_touched,
+	.leave = smtp_leave,
+};
+
+int
+main(int argc, char *argv[])
+{
+	return daemon_main(&spec, argc, argv);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "smtp/smtp.h"
+
+#define S struct smtp_conf
+
+const struct param smtp_params[] = {
+	PARAM_TIME(S, smtp_connect_timeout, "30s", "for a connection"),
+	PARAM_TIME(S, smtp_helo_timeout, "300s", "for greeting and EHLO"),
+	PARAM_TIME(S, smtp_mail_timeout, "300s", "for the reply to MAIL"),
+	PARAM_TIME(S, smtp_rcpt_timeout, "300s", "for the reply to RCPT"),
+	PARAM_TIME(S, smtp_data_init_timeout, "120s",
+	    "for the reply to DATA"),
+	PARAM_TIME(S, smtp_data_xfer_timeout, "180s",
+	    "for progress while the message is sent"),
+	PARAM_TIME(S, smtp_data_done_timeout, "600s",
+	    "for the reply to the end of data"),
+	PARAM_TIME(S, smtp_quit_timeout, "300s", "for the reply to QUIT"),
+	PARAM_TIME(S, smtp_starttls_timeout, "300s",
+	    "for STARTTLS and the handshake"),
+	PARAM_TIME(S, smtp_connection_cache_time_limit, "2s",
+	    "an idle connection is kept"),
+	PARAM_TIME(S, smtp_connection_reuse_time_limit, "300s",
+	    "a connection is used again"),
+	PARAM_INT(S, smtp_mx_address_limit, "5", 0, 50,
+	    "addresses of a destination that are tried; 0: all"),
+	PARAM_INT(S, smtp_mx_session_limit, "2", 0, 50,
+	    "sessions with a destination before deferring; 0: no limit"),
+	PARAM_INT(S, smtp_tcp_port, "25", 1, 65535,
+	    "port for destinations that name none"),
+	PARAM_INT(S, lmtp_tcp_port, "24", 1, 65535,
+	    "port for LMTP destinations that name none"),
+	PARAM_INT(S, smtp_tls_loglevel, "0", 0, 4,
+	    "1: log each TLS connection"),
+	PARAM_WORD(S, smtp_tls_security_level, "may", "none may encrypt",
+	    "none; may: when offered; encrypt: or not at all"),
+	PARAM_STR(S, smtp_tls_CAfile, "",
+	    "PEM file of trusted authorities; empty: the system's"),
+	PARAM_STR(S, smtp_helo_name, "$myhostname", "name in EHLO"),
+	PARAM_STR(S, smtp_bind_address, "", "own address to connect from"),
+	PARAM_END,
+};
