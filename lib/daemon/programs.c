@@ -7,6 +7,7 @@
 extern const struct param imapd_params[];
 extern const struct param log_params[];
 extern const struct param pickup_params[];
+extern const struct param qmgr_params[];
 extern const struct param smtp_params[];
 extern const struct param resolver_params[];
 extern const struct param smtpd_params[];
@@ -28,7 +29,10 @@ const struct program programs[] = {
 	    .single = true,
 	    .needs_slot = true,
 	    .params = pickup_params },
-	{ .name = "qmgr", .user_param = "mail_owner", .single = true },
+	{ .name = "qmgr",
+	    .user_param = "mail_owner",
+	    .single = true,
+	    .params = qmgr_params },
 	{ .name = "smtp",
 	    .user_param = "net_owner",
 	    .is_agent = true,
