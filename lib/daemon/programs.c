@@ -4,6 +4,7 @@
 #include <linux/capability.h>
 #include <string.h>
 
+extern const struct param bounce_params[];
 extern const struct param imapd_params[];
 extern const struct param log_params[];
 extern const struct param pickup_params[];
@@ -42,7 +43,8 @@ const struct program programs[] = {
 	{ .name = "bounce",
 	    .user_param = "mail_owner",
 	    .single = true,
-	    .needs_slot = true },
+	    .needs_slot = true,
+	    .params = bounce_params },
 	/* Forks the workers that ask PAM, then becomes auth_owner. */
 	{ .name = "auth", .caps = auth_caps, .single = true },
 	{ .name = "resolver",
