@@ -11,34 +11,23 @@
 #include "lib/base/mem.h"
 #include "lib/mail/trace.h"
 
-/*
- * Lines of all processes come out in the order of their times: sources that
- * have something are read together, the oldest record first, and records of
- * the last moment wait for the next round, since another process may just be
- * adding an older one.
- */
-
 enum {
 	BATCH_RECORDS = 256,
 	BATCH_BYTES = 8 << 20, /* each byte may become six in JSON */
-	GRACE_US = 2000,
-	SOON_MS = 3,   /* after a wake-up */
-	PAUSE_MS = 10, /* while lines come: one batch for many */
-	RETRY_MS = 500, /* when nothing can be written */
-	LAST_ROUNDS = 1000, /* at the end of a process */
+	/* While lines come, look again so soon instead of being woken for
+	 * each: one batch for many lines. */
+	PAUSE_MS = 10,
+	RETRY_MS = 500,     /* when nothing can be written */
+	DRAIN_ROUNDS = 100, /* at the end of a process */
 };
 
 struct source {
-	struct list link; /* in sinks->awake, or alone */
 	struct sinks *sinks;
 	struct ring *ring;
 	uint64_t pid;
 	char tag[64]; /* of the last record, for lines of our own */
 	struct watch *watch;
-	struct ring_record next; /* if has_next: read, not yet taken */
-	bool has_next;
-	uint64_t taken; /* place up to which records are in the batch */
-	bool took;      /* any at all */
+	struct timer *again;
 };
 
 struct batch {
@@ -158,127 +147,51 @@ take_lost(struct source *s, struct batch *b)
 	(void)take(s, &r, b);
 }
 
-/* ---- reading all sources, oldest record first ---- */
-
-static void
-report_damage(struct source *s)
-{
-	struct err e;
-
-	err_set(&e, ERR_TEMP, "4.3.0", "the ring of process %llu is damaged",
-	    (unsigned long long)s->pid);
-	complain(s->sinks, &e);
-	ring_reset(s->ring);
-}
-
-/* Makes s->next the next record, if there is one. */
-static void
-look_ahead(struct source *s)
-{
-	int n;
-
-	if (s->has_next)
-		return;
-	n = ring_next(s->ring, &s->next, NULL);
-	if (n < 0)
-		report_damage(s);
-	s->has_next = n == 1;
-}
-
-static struct source *
-oldest(struct sinks *k)
-{
-	struct source *best = NULL;
-
-	LIST_EACH (&k->awake, link) {
-		struct source *s = CONTAINER_OF(link, struct source, link);
-
-		look_ahead(s);
-		if (s->has_next && (best == NULL ||
-		    s->next.time_us < best->next.time_us))
-			best = s;
-	}
-	return best;
-}
-
-/* Is it too new? A time far in the future is a wrong clock, not news. */
+/* Collects what is in the ring. False when the ring makes no sense. */
 static bool
-must_wait(const struct ring_record *r, int64_t now_us)
+collect(struct source *s, struct batch *b, bool *out_wait)
 {
-	return r->time_us > now_us - GRACE_US &&
-	    r->time_us < now_us + 1000000;
-}
+	struct ring_record r;
+	int n = 0;
 
-enum collected { COLLECTED_ALL, COLLECTED_MORE, COLLECTED_STUCK };
-
-static enum collected
-collect(struct sinks *k, struct batch *b, int64_t now_us)
-{
-	struct source *s;
-
-	while ((s = oldest(k)) != NULL && !must_wait(&s->next, now_us)) {
-		if (b->records == BATCH_RECORDS)
-			return COLLECTED_MORE;
-		(void)span_copy(s->next.tag, s->tag, sizeof(s->tag));
-		if (!take(s, &s->next, b))
-			return COLLECTED_STUCK;
-		s->has_next = false;
-		s->took = true;
-		s->taken = ring_place(s->ring);
-		/* Sent is sent: not again if the trace fails. */
-		if (k->text == NULL)
-			ring_commit_to(s->ring, s->taken);
+	*out_wait = false;
+	while (b->records < BATCH_RECORDS &&
+	    (n = ring_next(s->ring, &r, NULL)) == 1) {
+		(void)span_copy(r.tag, s->tag, sizeof(s->tag));
+		if (!take(s, &r, b)) {
+			*out_wait = true;
+			break;
+		}
+		/* Sent is sent: not again if the file fails. */
+		if (s->sinks->text == NULL)
+			ring_commit(s->ring);
 	}
-	return COLLECTED_ALL;
+	if (*out_wait)
+		ring_rewind(s->ring);
+	if (n == 0)
+		take_lost(s, b);
+	return n >= 0;
 }
 
 /* ---- a batch ---- */
 
-static void
-intend_all(struct sinks *k, const struct ring_intent *note)
-{
-	LIST_EACH (&k->awake, link) {
-		struct source *s = CONTAINER_OF(link, struct source, link);
-
-		if (s->took)
-			ring_intend(s->ring, s->taken, note);
-	}
-}
-
-/* Ends the batch: what was taken counts as read, or is to be read again. */
-static void
-settle_all(struct sinks *k, bool written)
-{
-	LIST_EACH (&k->awake, link) {
-		struct source *s = CONTAINER_OF(link, struct source, link);
-
-		if (s->took && written)
-			ring_commit_to(s->ring, s->taken);
-		if (!written) {
-			ring_rewind(s->ring);
-			s->has_next = false;
-		}
-		s->took = false;
-	}
-}
-
 /* Writes the batch; the log file decides whether it counts as written. */
-static bool
-write_out(struct sinks *k, const struct batch *b)
+static int
+write_out(struct source *s, const struct batch *b)
 {
+	struct sinks *k = s->sinks;
 	struct ring_intent note;
 	struct err e;
 
 	if (k->text != NULL && b->text.n > 0) {
 		output_prepare(k->text, b->text.n, &note);
-		intend_all(k, &note);
+		ring_intend(s->ring, &note);
 		if (output_write(k->text, buf_span(&b->text), &e) != 0) {
 			complain(k, &e);
-			settle_all(k, false);
-			return false;
+			return -1;
 		}
 	}
-	settle_all(k, true);
+	ring_commit(s->ring);
 	if ((k->json != NULL && b->json.n > 0 &&
 		output_write(k->json, buf_span(&b->json), &e) != 0) ||
 	    (k->store != NULL && b->trace.n > 0 &&
@@ -286,79 +199,63 @@ write_out(struct sinks *k, const struct batch *b)
 		complain(k, &e);
 	else
 		k->complained = false;
-	return true;
+	return 0;
 }
 
-/* ---- when ---- */
+enum drained { DRAINED_NOTHING, DRAINED_SOME, DRAINED_WAIT };
 
-/* Sources without anything sleep until they are woken. */
-static void
-put_to_sleep(struct sinks *k, struct batch *b)
-{
-	LIST_EACH (&k->awake, link) {
-		struct source *s = CONTAINER_OF(link, struct source, link);
-
-		if (s->has_next)
-			continue;
-		take_lost(s, b);
-		if (!ring_sleep(s->ring))
-			continue;
-		list_remove(&s->link);
-		watch_set(s->watch, WATCH_READ);
-	}
-}
-
-/* One look at all. now_us: as of when. */
-static enum collected
-round_of_all(struct sinks *k, int64_t now_us)
+static enum drained
+drain(struct source *s)
 {
 	struct batch b;
-	enum collected result;
+	bool wait;
+	enum drained result = DRAINED_SOME;
 
 	batch_init(&b);
-	result = collect(k, &b, now_us);
-	if (!write_out(k, &b))
-		result = COLLECTED_STUCK;
-	batch_release(&b);
-	batch_init(&b);
-	put_to_sleep(k, &b);
-	if (b.records > 0)
-		(void)write_out(k, &b);
+	if (!collect(s, &b, &wait)) {
+		struct err e;
+
+		err_set(&e, ERR_TEMP, "4.3.0",
+		    "the ring of process %llu is damaged",
+		    (unsigned long long)s->pid);
+		complain(s->sinks, &e);
+		ring_reset(s->ring);
+	}
+	if (b.records == 0)
+		result = wait ? DRAINED_WAIT : DRAINED_NOTHING;
+	else if (write_out(s, &b) != 0) {
+		ring_rewind(s->ring);
+		result = DRAINED_WAIT;
+	}
 	batch_release(&b);
 	return result;
 }
 
-static void
-on_round(void *arg)
-{
-	struct sinks *k = arg;
-	enum collected result = round_of_all(k, clock_wall_us());
+/* ---- when ---- */
 
-	if (list_empty(&k->awake))
+static void
+work_on(struct source *s)
+{
+	switch (drain(s)) {
+	case DRAINED_NOTHING:
+		if (ring_sleep(s->ring))
+			watch_set(s->watch, WATCH_READ);
+		else
+			timer_start(s->again, 0);
 		return;
-	switch (result) {
-	case COLLECTED_ALL:
-		timer_start(k->round, PAUSE_MS);
+	case DRAINED_SOME:
+		timer_start(s->again, PAUSE_MS);
 		return;
-	case COLLECTED_MORE:
-		timer_start(k->round, 0);
-		return;
-	case COLLECTED_STUCK:
-		timer_start(k->round, RETRY_MS);
+	case DRAINED_WAIT:
+		timer_start(s->again, RETRY_MS);
 		return;
 	}
 }
 
 static void
-wake(struct source *s)
+on_again(void *arg)
 {
-	struct sinks *k = s->sinks;
-
-	watch_set(s->watch, 0);
-	list_remove(&s->link);
-	list_push(&k->awake, &s->link);
-	if (!timer_active(k->round))
-		timer_start(k->round, SOON_MS);
+	work_on(arg);
 }
 
 static void
@@ -368,21 +265,8 @@ on_event(void *arg, int events)
 
 	(void)events;
 	ring_woken(s->ring);
-	wake(s);
-}
-
-void
-sinks_init(struct sinks *k, struct loop *loop)
-{
-	k->loop = loop;
-	list_init(&k->awake);
-	k->round = timer_new(loop, on_round, k);
-}
-
-void
-sinks_release(struct sinks *k)
-{
-	timer_free(&k->round);
+	watch_set(s->watch, 0);
+	work_on(s);
 }
 
 /* A log daemon before us may have been killed between writing and counting as
@@ -411,24 +295,22 @@ source_new(struct sinks *sinks, int memory_fd, int event_fd, uint64_t pid,
 		return NULL;
 	}
 	s = MEM_NEW(s);
-	list_init(&s->link);
 	s->sinks = sinks;
 	s->ring = ring;
 	s->pid = pid;
 	snprintf(s->tag, sizeof(s->tag), "log");
+	s->again = timer_new(sinks->loop, on_again, s);
 	s->watch = watch_new(sinks->loop, event_fd, on_event, s);
 	resume(s);
-	wake(s);
+	timer_start(s->again, 0);
 	return s;
 }
 
-/* Its last lines; with those of the others, for the order's sake. */
-static void
-drain(struct source *s)
+void
+source_drain(struct source *s)
 {
-	wake(s);
-	for (int i = 0; i < LAST_ROUNDS && !list_empty(&s->link); i++)
-		if (round_of_all(s->sinks, INT64_MAX / 2) == COLLECTED_STUCK)
+	for (int i = 0; i < DRAIN_ROUNDS; i++)
+		if (drain(s) != DRAINED_SOME)
 			return;
 }
 
@@ -440,9 +322,9 @@ source_free(struct source **ref)
 	*ref = NULL;
 	if (s == NULL)
 		return;
-	drain(s);
-	list_remove(&s->link);
+	source_drain(s);
 	watch_free(&s->watch);
+	timer_free(&s->again);
 	ring_free(&s->ring);
 	mem_free(s);
 }

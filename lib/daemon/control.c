@@ -80,7 +80,6 @@ daemon_leave(struct daemon *d)
 		return;
 	d->leaving = true;
 	daemon_accept(d, false);
-	daemon_listen_stop(d);
 	if (d->spec->leave != NULL)
 		d->spec->leave(d);
 	else

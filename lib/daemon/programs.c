@@ -4,11 +4,10 @@
 #include <linux/capability.h>
 #include <string.h>
 
-extern const struct param bounce_params[];
+extern const struct param auth_params[];
 extern const struct param imapd_params[];
 extern const struct param log_params[];
 extern const struct param pickup_params[];
-extern const struct param qmgr_params[];
 extern const struct param smtp_params[];
 extern const struct param resolver_params[];
 extern const struct param smtpd_params[];
@@ -30,10 +29,7 @@ const struct program programs[] = {
 	    .single = true,
 	    .needs_slot = true,
 	    .params = pickup_params },
-	{ .name = "qmgr",
-	    .user_param = "mail_owner",
-	    .single = true,
-	    .params = qmgr_params },
+	{ .name = "qmgr", .user_param = "mail_owner", .single = true },
 	{ .name = "smtp",
 	    .user_param = "net_owner",
 	    .is_agent = true,
@@ -43,10 +39,12 @@ const struct program programs[] = {
 	{ .name = "bounce",
 	    .user_param = "mail_owner",
 	    .single = true,
-	    .needs_slot = true,
-	    .params = bounce_params },
+	    .needs_slot = true },
 	/* Forks the workers that ask PAM, then becomes auth_owner. */
-	{ .name = "auth", .caps = auth_caps, .single = true },
+	{ .name = "auth",
+	    .caps = auth_caps,
+	    .single = true,
+	    .params = auth_params },
 	{ .name = "resolver",
 	    .user_param = "net_owner",
 	    .single = true,

@@ -52,6 +52,8 @@
 	X(MSG_AUTH_DONE, 75)    /* F_USER [F_TICKET]; failures: MSG_ERROR */   \
 	X(MSG_TICKET, 76)       /* spawner: F_TICKET F_PID; MSG_USER_INFO */   \
 	X(MSG_AUTH_CANCEL, 77)  /* F_SESSION: the client gave up */            \
+	X(MSG_AUTH_WORK, 78)    /* auth to its worker: F_OP ... */             \
+	X(MSG_AUTH_WORK_DONE, 79)/* worker: MSG_AUTH_WORK is done */           \
 	/* resolver */                                                         \
 	X(MSG_DNS, 80)          /* F_NAME F_RRTYPE */                          \
 	X(MSG_DNS_ANSWER, 81)   /* F_RCODE F_SECURE F_TTL F_RR groups */       \
