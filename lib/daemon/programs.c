@@ -6,6 +6,7 @@
 
 extern const struct param auth_params[];
 extern const struct param imapd_params[];
+extern const struct param local_params[];
 extern const struct param log_params[];
 extern const struct param pickup_params[];
 extern const struct param smtp_params[];
@@ -35,7 +36,10 @@ const struct program programs[] = {
 	    .is_agent = true,
 	    .params = smtp_params },
 	/* Its parent makes lock files for its children and becomes users. */
-	{ .name = "local", .caps = local_caps, .is_agent = true },
+	{ .name = "local",
+	    .caps = local_caps,
+	    .is_agent = true,
+	    .params = local_params },
 	{ .name = "bounce",
 	    .user_param = "mail_owner",
 	    .single = true,

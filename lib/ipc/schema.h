@@ -64,6 +64,7 @@
 	/* worker of local */                                                  \
 	X(MSG_WORK, 95)         /* parent: fd message, one recipient */        \
 	X(MSG_WORK_DONE, 96)    /* worker: result, or F_ADDRESS... to forward*/\
+	X(MSG_FORK, 97)         /* dispatcher: fd worker's, F_USER F_UID F_GID */\
 	/* log */                                                              \
 	X(MSG_LOG_ATTACH, 100)  /* fd ring, F_SERVICE F_PID */                 \
 	X(MSG_LOG_PING, 101)    /* there is something in my ring */            \
