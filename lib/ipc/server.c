@@ -39,6 +39,7 @@ struct request {
 	struct server_conn *conn; /* NULL: gone */
 	uint32_t id;
 	uint64_t trace;
+	enum msg_type type;
 	struct request **watch;   /* set NULL when this is freed */
 };
 
