@@ -67,6 +67,11 @@ session_flush(struct session *s)
 {
 	if (s->closing && s->end_reason != NULL)
 		return false;
+	if (!buf_ok(session_out(s))) {
+		/* Half a response would be taken for another. */
+		end(s, "a response was too large");
+		return false;
+	}
 	for (;;) {
 		const struct span out = imap_server_output(s->server);
 		ssize_t n;

@@ -170,7 +170,7 @@ open_sinks(struct daemon *d, struct err *e)
 	const char *file = daemon_common(d)->maillog_file;
 	char path[LIMIT_PATH];
 
-	k->loop = daemon_loop(d);
+	sinks_init(k, daemon_loop(d));
 	k->host = state.host;
 	if (gethostname(state.host, sizeof(state.host) - 1) != 0)
 		snprintf(state.host, sizeof(state.host), "localhost");

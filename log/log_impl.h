@@ -8,6 +8,7 @@
  */
 
 #include "lib/base/buf.h"
+#include "lib/base/list.h"
 #include "lib/daemon/daemon.h"
 #include "lib/ipc/ring.h"
 
@@ -64,14 +65,17 @@ struct sinks {
 	struct store *store; /* or NULL */
 	int syslog_fd;       /* connected, or -1 */
 	bool complained;     /* a failure was told on stderr */
+	struct list awake;   /* struct source, with something to be read */
+	struct timer *round; /* the next look at them */
 };
+void sinks_init(struct sinks *k, struct loop *loop);
+void sinks_release(struct sinks *k);
+
 struct source;
 /* Takes over the descriptors. NULL and err when they are no ring. */
 struct source *source_new(struct sinks *sinks, int memory_fd, int event_fd,
     uint64_t pid, struct err *e);
-/* Writes out what there is now. */
-void source_drain(struct source *s);
-/* Drains to the end, then frees. */
+/* Writes out all that is in it, then frees. */
 void source_free(struct source **s);
 
 /* ---- query.c ---- */

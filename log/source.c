@@ -11,23 +11,34 @@
 #include "lib/base/mem.h"
 #include "lib/mail/trace.h"
 
+/*
+ * Lines of all processes come out in the order of their times: sources that
+ * have something are read together, the oldest record first, and records of
+ * the last moment wait for the next round, since another process may just be
+ * adding an older one.
+ */
+
 enum {
 	BATCH_RECORDS = 256,
 	BATCH_BYTES = 8 << 20, /* each byte may become six in JSON */
-	/* While lines come, look again so soon instead of being woken for
-	 * each: one batch for many lines. */
-	PAUSE_MS = 10,
-	RETRY_MS = 500,     /* when nothing can be written */
-	DRAIN_ROUNDS = 100, /* at the end of a process */
+	GRACE_US = 2000,
+	SOON_MS = 3,   /* after a wake-up */
+	PAUSE_MS = 10, /* while lines come: one batch for many */
+	RETRY_MS = 500, /* when nothing can be written */
+	LAST_ROUNDS = 1000, /* at the end of a process */
 };
 
 struct source {
+	struct list link; /* in sinks->awake, or alone */
 	struct sinks *sinks;
 	struct ring *ring;
 	uint64_t pid;
 	char tag[64]; /* of the last record, for lines of our own */
 	struct watch *watch;
-	struct timer *again;
+	struct ring_record next; /* if has_next: read, not yet taken */
+	bool has_next;
+	uint64_t taken; /* place up to which records are in the batch */
+	bool took;      /* any at all */
 };
 
 struct batch {
@@ -147,51 +158,127 @@ take_lost(struct source *s, struct batch *b)
 	(void)take(s, &r, b);
 }
 
-/* Collects what is in the ring. False when the ring makes no sense. */
-static bool
-collect(struct source *s, struct batch *b, bool *out_wait)
-{
-	struct ring_record r;
-	int n = 0;
+/* ---- reading all sources, oldest record first ---- */
 
-	*out_wait = false;
-	while (b->records < BATCH_RECORDS &&
-	    (n = ring_next(s->ring, &r, NULL)) == 1) {
-		(void)span_copy(r.tag, s->tag, sizeof(s->tag));
-		if (!take(s, &r, b)) {
-			*out_wait = true;
-			break;
-		}
-		/* Sent is sent: not again if the file fails. */
-		if (s->sinks->text == NULL)
-			ring_commit(s->ring);
+static void
+report_damage(struct source *s)
+{
+	struct err e;
+
+	err_set(&e, ERR_TEMP, "4.3.0", "the ring of process %llu is damaged",
+	    (unsigned long long)s->pid);
+	complain(s->sinks, &e);
+	ring_reset(s->ring);
+}
+
+/* Makes s->next the next record, if there is one. */
+static void
+look_ahead(struct source *s)
+{
+	int n;
+
+	if (s->has_next)
+		return;
+	n = ring_next(s->ring, &s->next, NULL);
+	if (n < 0)
+		report_damage(s);
+	s->has_next = n == 1;
+}
+
+static struct source *
+oldest(struct sinks *k)
+{
+	struct source *best = NULL;
+
+	LIST_EACH (&k->awake, link) {
+		struct source *s = CONTAINER_OF(link, struct source, link);
+
+		look_ahead(s);
+		if (s->has_next && (best == NULL ||
+		    s->next.time_us < best->next.time_us))
+			best = s;
 	}
-	if (*out_wait)
-		ring_rewind(s->ring);
-	if (n == 0)
-		take_lost(s, b);
-	return n >= 0;
+	return best;
+}
+
+/* Is it too new? A time far in the future is a wrong clock, not news. */
+static bool
+must_wait(const struct ring_record *r, int64_t now_us)
+{
+	return r->time_us > now_us - GRACE_US &&
+	    r->time_us < now_us + 1000000;
+}
+
+enum collected { COLLECTED_ALL, COLLECTED_MORE, COLLECTED_STUCK };
+
+static enum collected
+collect(struct sinks *k, struct batch *b, int64_t now_us)
+{
+	struct source *s;
+
+	while ((s = oldest(k)) != NULL && !must_wait(&s->next, now_us)) {
+		if (b->records == BATCH_RECORDS)
+			return COLLECTED_MORE;
+		(void)span_copy(s->next.tag, s->tag, sizeof(s->tag));
+		if (!take(s, &s->next, b))
+			return COLLECTED_STUCK;
+		s->has_next = false;
+		s->took = true;
+		s->taken = ring_place(s->ring);
+		/* Sent is sent: not again if the trace fails. */
+		if (k->text == NULL)
+			ring_commit_to(s->ring, s->taken);
+	}
+	return COLLECTED_ALL;
 }
 
 /* ---- a batch ---- */
 
-/* Writes the batch; the log file decides whether it counts as written. */
-static int
-write_out(struct source *s, const struct batch *b)
+static void
+intend_all(struct sinks *k, const struct ring_intent *note)
 {
-	struct sinks *k = s->sinks;
+	LIST_EACH (&k->awake, link) {
+		struct source *s = CONTAINER_OF(link, struct source, link);
+
+		if (s->took)
+			ring_intend(s->ring, s->taken, note);
+	}
+}
+
+/* Ends the batch: what was taken counts as read, or is to be read again. */
+static void
+settle_all(struct sinks *k, bool written)
+{
+	LIST_EACH (&k->awake, link) {
+		struct source *s = CONTAINER_OF(link, struct source, link);
+
+		if (s->took && written)
+			ring_commit_to(s->ring, s->taken);
+		if (!written) {
+			ring_rewind(s->ring);
+			s->has_next = false;
+		}
+		s->took = false;
+	}
+}
+
+/* Writes the batch; the log file decides whether it counts as written. */
+static bool
+write_out(struct sinks *k, const struct batch *b)
+{
 	struct ring_intent note;
 	struct err e;
 
 	if (k->text != NULL && b->text.n > 0) {
 		output_prepare(k->text, b->text.n, &note);
-		ring_intend(s->ring, &note);
+		intend_all(k, &note);
 		if (output_write(k->text, buf_span(&b->text), &e) != 0) {
 			complain(k, &e);
-			return -1;
+			settle_all(k, false);
+			return false;
 		}
 	}
-	ring_commit(s->ring);
+	settle_all(k, true);
 	if ((k->json != NULL && b->json.n > 0 &&
 		output_write(k->json, buf_span(&b->json), &e) != 0) ||
 	    (k->store != NULL && b->trace.n > 0 &&
@@ -199,63 +286,79 @@ write_out(struct source *s, const struct batch *b)
 		complain(k, &e);
 	else
 		k->complained = false;
-	return 0;
-}
-
-enum drained { DRAINED_NOTHING, DRAINED_SOME, DRAINED_WAIT };
-
-static enum drained
-drain(struct source *s)
-{
-	struct batch b;
-	bool wait;
-	enum drained result = DRAINED_SOME;
-
-	batch_init(&b);
-	if (!collect(s, &b, &wait)) {
-		struct err e;
-
-		err_set(&e, ERR_TEMP, "4.3.0",
-		    "the ring of process %llu is damaged",
-		    (unsigned long long)s->pid);
-		complain(s->sinks, &e);
-		ring_reset(s->ring);
-	}
-	if (b.records == 0)
-		result = wait ? DRAINED_WAIT : DRAINED_NOTHING;
-	else if (write_out(s, &b) != 0) {
-		ring_rewind(s->ring);
-		result = DRAINED_WAIT;
-	}
-	batch_release(&b);
-	return result;
+	return true;
 }
 
 /* ---- when ---- */
 
+/* Sources without anything sleep until they are woken. */
 static void
-work_on(struct source *s)
+put_to_sleep(struct sinks *k, struct batch *b)
 {
-	switch (drain(s)) {
-	case DRAINED_NOTHING:
-		if (ring_sleep(s->ring))
-			watch_set(s->watch, WATCH_READ);
-		else
-			timer_start(s->again, 0);
+	LIST_EACH (&k->awake, link) {
+		struct source *s = CONTAINER_OF(link, struct source, link);
+
+		if (s->has_next)
+			continue;
+		take_lost(s, b);
+		if (!ring_sleep(s->ring))
+			continue;
+		list_remove(&s->link);
+		watch_set(s->watch, WATCH_READ);
+	}
+}
+
+/* One look at all. now_us: as of when. */
+static enum collected
+round_of_all(struct sinks *k, int64_t now_us)
+{
+	struct batch b;
+	enum collected result;
+
+	batch_init(&b);
+	result = collect(k, &b, now_us);
+	if (!write_out(k, &b))
+		result = COLLECTED_STUCK;
+	batch_release(&b);
+	batch_init(&b);
+	put_to_sleep(k, &b);
+	if (b.records > 0)
+		(void)write_out(k, &b);
+	batch_release(&b);
+	return result;
+}
+
+static void
+on_round(void *arg)
+{
+	struct sinks *k = arg;
+	enum collected result = round_of_all(k, clock_wall_us());
+
+	if (list_empty(&k->awake))
 		return;
-	case DRAINED_SOME:
-		timer_start(s->again, PAUSE_MS);
+	switch (result) {
+	case COLLECTED_ALL:
+		timer_start(k->round, PAUSE_MS);
 		return;
-	case DRAINED_WAIT:
-		timer_start(s->again, RETRY_MS);
+	case COLLECTED_MORE:
+		timer_start(k->round, 0);
+		return;
+	case COLLECTED_STUCK:
+		timer_start(k->round, RETRY_MS);
 		return;
 	}
 }
 
 static void
-on_again(void *arg)
+wake(struct source *s)
 {
-	work_on(arg);
+	struct sinks *k = s->sinks;
+
+	watch_set(s->watch, 0);
+	list_remove(&s->link);
+	list_push(&k->awake, &s->link);
+	if (!timer_active(k->round))
+		timer_start(k->round, SOON_MS);
 }
 
 static void
@@ -265,8 +368,21 @@ on_event(void *arg, int events)
 
 	(void)events;
 	ring_woken(s->ring);
-	watch_set(s->watch, 0);
-	work_on(s);
+	wake(s);
+}
+
+void
+sinks_init(struct sinks *k, struct loop *loop)
+{
+	k->loop = loop;
+	list_init(&k->awake);
+	k->round = timer_new(loop, on_round, k);
+}
+
+void
+sinks_release(struct sinks *k)
+{
+	timer_free(&k->round);
 }
 
 /* A log daemon before us may have been killed between writing and counting as
@@ -295,22 +411,24 @@ source_new(struct sinks *sinks, int memory_fd, int event_fd, uint64_t pid,
 		return NULL;
 	}
 	s = MEM_NEW(s);
+	list_init(&s->link);
 	s->sinks = sinks;
 	s->ring = ring;
 	s->pid = pid;
 	snprintf(s->tag, sizeof(s->tag), "log");
-	s->again = timer_new(sinks->loop, on_again, s);
 	s->watch = watch_new(sinks->loop, event_fd, on_event, s);
 	resume(s);
-	timer_start(s->again, 0);
+	wake(s);
 	return s;
 }
 
-void
-source_drain(struct source *s)
+/* Its last lines; with those of the others, for the order's sake. */
+static void
+drain(struct source *s)
 {
-	for (int i = 0; i < DRAIN_ROUNDS; i++)
-		if (drain(s) != DRAINED_SOME)
+	wake(s);
+	for (int i = 0; i < LAST_ROUNDS && !list_empty(&s->link); i++)
+		if (round_of_all(s->sinks, INT64_MAX / 2) == COLLECTED_STUCK)
 			return;
 }
 
@@ -322,9 +440,9 @@ source_free(struct source **ref)
 	*ref = NULL;
 	if (s == NULL)
 		return;
-	source_drain(s);
+	drain(s);
+	list_remove(&s->link);
 	watch_free(&s->watch);
-	timer_free(&s->again);
 	ring_free(&s->ring);
 	mem_free(s);
 }

@@ -33,7 +33,7 @@ static const int capabilities[] = { CAP_NET_BIND_SERVICE, CAP_SETUID,
 /* ---- one master for a queue ---- */
 /* The lock is the truth, the number in the file only tells who holds it. */
 static int
-lock_pid_file(const char *queue, int *out_fd, struct err *e)
+lock_pid_file(const char *queue, int *out_fd, bool *out_killed, struct err *e)
 {
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	char *path = mem_printf("%s/pid/master.pid", queue);
@@ -52,6 +52,7 @@ lock_pid_file(const char *queue, int *out_fd, struct err *e)
 		    "the mail system is already running: PID: %s",
 		    n > 0 ? log_quote(pid, sizeof(text)) : "?");
 	} else {
+		*out_killed = pread(fd, text, sizeof(text), 0) > 0;
 		snprintf(text, sizeof(text), "%10d\n", (int)getpid());
 		if (ftruncate(fd, 0) != 0 ||
 		    pwrite(fd, text, strlen(text), 0) < 0)
@@ -59,10 +60,22 @@ lock_pid_file(const char *queue, int *out_fd, struct err *e)
 	}
 	if (ret == 0)
 		*out_fd = fd;
-	else if (fd >= 0)
+	if (ret != 0 && fd >= 0)
 		close(fd);
 	mem_free(path);
 	return ret;
+}
+
+/* An empty file says that this end was no accident. */
+static void
+unlock_pid_file(struct master *m)
+{
+	if (m->lock_fd < 0)
+		return;
+	if (ftruncate(m->lock_fd, 0) != 0)
+		log_warning(NULL, "pid file: %s", strerror(errno));
+	close(m->lock_fd);
+	m->lock_fd = -1;
 }
 
 /* ---- starting ---- */
@@ -262,11 +275,28 @@ check_directory(const char *dir, char real[PATH_MAX], struct err *e)
 	return 0;
 }
 
+/* Processes of a master that was killed notice it and let go of the ports;
+ * give them a moment. */
+static int
+bind_listeners(struct master *m, bool predecessor_killed, struct err *e)
+{
+	const struct timespec pause = { .tv_nsec = 20000000 };
+	int tries = predecessor_killed ? 100 : 1;
+
+	for (;;) {
+		if (listeners_bind(m, m->config, e) == 0)
+			return 0;
+		if (e->sysno != EADDRINUSE || --tries == 0)
+			return -1;
+		nanosleep(&pause, NULL);
+	}
+}
+
 static int
 prepare(struct master *m, struct err *e)
 {
 	static char real[PATH_MAX], tag[128];
-	int lock_fd;
+	bool killed = false;
 
 	if (check_directory(m->dir, real, e) != 0)
 		return -1;
@@ -277,9 +307,9 @@ prepare(struct master *m, struct err *e)
 	log_set_tag(tag);
 	umask(022);
 	if (tree_make(m->config, m->root, e) != 0 ||
-	    lock_pid_file(m->config->common.queue_directory, &lock_fd, e) !=
-		0 ||
-	    listeners_bind(m, m->config, e) != 0)
+	    lock_pid_file(m->config->common.queue_directory, &m->lock_fd,
+		&killed, e) != 0 ||
+	    bind_listeners(m, killed, e) != 0)
 		return -1;
 	proc_raise_files(NULL);
 	if (priv_not_dumpable(e) != 0)
@@ -338,6 +368,7 @@ release(struct master *m)
 	watch_free(&m->inotify);
 	loop_free(&m->loop);
 	config_free(&m->config);
+	unlock_pid_file(m);
 }
 
 /* chappe check: all faults that can be found without starting anything. */
@@ -408,7 +439,7 @@ main(int argc, char *argv[])
 	uint64_t fd;
 	int c;
 
-	m->ready_fd = m->inotify_fd = m->admin_fd = -1;
+	m->lock_fd = m->ready_fd = m->inotify_fd = m->admin_fd = -1;
 	m->root = priv_is_root();
 	list_init(&m->services);
 	list_init(&m->listeners);
@@ -432,6 +463,7 @@ main(int argc, char *argv[])
 		fcntl(m->ready_fd, F_SETFD, FD_CLOEXEC);
 	if (prepare(m, &e) != 0 || serve(m, &e) != 0) {
 		failure_report(m->dir, e.text);
+		unlock_pid_file(m);
 		return EXIT_FAILURE;
 	}
 	release(m);

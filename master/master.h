@@ -154,6 +154,7 @@ struct master {
 	struct watch *stderr_watch, *inotify;
 	int inotify_fd;
 	int stderr_pipe[2];
+	int lock_fd;  /* pid/master.pid */
 	int ready_fd; /* chappe start waits; -1: told */
 	bool root, started, reloading, stopping, log_last;
 	unsigned generation;

@@ -52,18 +52,6 @@ families_of(const struct common_conf *c)
 	return families != 0 ? families : DNS_INET | DNS_INET6;
 }
 
-/* The services lmtp, or any with the argument "lmtp", speak LMTP. */
-static bool
-speaks_lmtp(const struct daemon *d)
-{
-	char *const *args = daemon_args(d);
-
-	for (size_t i = 0; args[i] != NULL; i++)
-		if (strcmp(args[i], "lmtp") == 0)
-			return true;
-	return strcmp(daemon_service(d), "lmtp") == 0;
-}
-
 static void
 make_client_conf(struct smtp *s)
 {
@@ -94,7 +82,7 @@ smtp_start(struct daemon *d, struct err *e)
 	const char *ca = s->conf->smtp_tls_CAfile;
 
 	s->daemon = d;
-	s->lmtp = speaks_lmtp(d);
+	s->lmtp = s->conf->smtp_lmtp;
 	s->families = families_of(daemon_common(d));
 	make_client_conf(s);
 	table_init(&s->destinations);

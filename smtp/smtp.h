@@ -32,6 +32,7 @@ struct smtp_conf {
 	int64_t smtp_tcp_port, lmtp_tcp_port;
 	int64_t smtp_tls_loglevel;
 	int smtp_tls_security_level; /* enum tls_level */
+	bool smtp_lmtp;
 	const char *smtp_tls_CAfile;
 	const char *smtp_helo_name;
 	const char *smtp_bind_address;

@@ -29,6 +29,7 @@ const struct param smtp_params[] = {
 	    "port for destinations that name none"),
 	PARAM_INT(S, lmtp_tcp_port, "24", 1, 65535,
 	    "port for LMTP destinations that name none"),
+	PARAM_BOOL(S, smtp_lmtp, "no", "speak LMTP (RFC 2033)"),
 	PARAM_INT(S, smtp_tls_loglevel, "0", 0, 4,
 	    "1: log each TLS connection"),
 	PARAM_WORD(S, smtp_tls_security_level, "may", "none may encrypt",

@@ -166,7 +166,7 @@ message_end(struct session *s)
 
 	fixup_end(tx->fixup);
 	message_id = fixup_message_id(tx->fixup);
-	log_info(&s->log, "message-id=%s",
+	log_info(&s->log, "message-id=%s", message_id[0] == '\0' ? "<>" :
 	    log_quote(span_str(message_id), 900));
 	if (fixup_hops(tx->fixup) > s->service->conf->hopcount_limit) {
 		refuse(s, 554, "5.4.0", "Error: too many hops");

@@ -28,7 +28,7 @@ from_part(const struct session *s, struct buf *out)
 	if (s->local) {
 		buf_fmt(out, "Received: by %s (%s, from userid %lu)\r\n",
 		    s->service->common->myhostname,
-		    s->service->conf->mail_name, (unsigned long)s->uid);
+		    s->service->common->mail_name, (unsigned long)s->uid);
 		return;
 	}
 	buf_fmt(out, "Received: from %s (%s [%s%s])\r\n",
@@ -42,7 +42,7 @@ from_part(const struct session *s, struct buf *out)
 		buf_fmt(out, "\t(Authenticated sender: %s)\r\n",
 		    log_quote(span_str(s->sasl_user), 200));
 	buf_fmt(out, "\tby %s (%s) with %s", s->service->common->myhostname,
-	    s->service->conf->mail_name, session_protocol(s));
+	    s->service->common->mail_name, session_protocol(s));
 }
 
 void

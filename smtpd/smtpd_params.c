@@ -4,7 +4,6 @@
 #define S struct smtpd_conf
 
 const struct param smtpd_params[] = {
-	PARAM_STR(S, mail_name, "Chappe", "the mail system's name in banners"),
 	PARAM_STR(S, smtpd_banner, "$myhostname ESMTP $mail_name",
 	    "text behind 220 in the greeting; must begin with the host name"),
 	PARAM_TIME(S, smtpd_timeout, "300s",

@@ -15,7 +15,7 @@
 enum smtpd_tls_level { SMTPD_TLS_NONE, SMTPD_TLS_MAY, SMTPD_TLS_ENCRYPT };
 
 struct smtpd_conf {
-	const char *smtpd_banner, *mail_name;
+	const char *smtpd_banner;
 	int64_t smtpd_timeout, smtpd_error_sleep_time, smtpd_starttls_timeout;
 	int64_t smtpd_soft_error_limit, smtpd_hard_error_limit;
 	int64_t smtpd_junk_command_limit, smtpd_recipient_limit;

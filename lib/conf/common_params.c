@@ -107,7 +107,7 @@ const struct param common_params[] = {
 	PARAM_STR(S, maillog_file, "", "log file; empty: the system's log"),
 	PARAM_STR(S, debug_classes, "",
 	    "debug lines to write: smtp, ipc, queue, ..."),
-	PARAM_STR(S, mail_name, "Postfix",
+	PARAM_STR(S, mail_name, "Chappe",
 	    "name of the mail system in greetings and headers"),
 	PARAM_STR(S, mail_version, "0.1", "release, as $mail_version"),
 

@@ -152,7 +152,7 @@ struct common_conf {
 	 * names; IMAP's ssl_cert and ssl_key default to them. */
 	const char *smtpd_tls_cert_file, *smtpd_tls_key_file;
 	const char *ssl_cert, *ssl_key;
-	const char *mail_name;    /* "Postfix", for the greeting */
+	const char *mail_name;    /* for greetings and headers */
 	const char *mail_version;
 	const char *config_directory; /* where main.cf was read from */
 	int64_t virtual_alias_expansion_limit, virtual_alias_recursion_limit;

@@ -80,6 +80,7 @@ daemon_leave(struct daemon *d)
 		return;
 	d->leaving = true;
 	daemon_accept(d, false);
+	daemon_listen_stop(d);
 	if (d->spec->leave != NULL)
 		d->spec->leave(d);
 	else

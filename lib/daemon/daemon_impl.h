@@ -62,5 +62,8 @@ void daemon_leave(struct daemon *d);
 
 /* ---- listen.c ---- */
 void daemon_listen_start(struct daemon *d);
+/* Closes the listeners, so that a master that comes after one that was killed
+ * can bind them. */
+void daemon_listen_stop(struct daemon *d);
 
 #endif

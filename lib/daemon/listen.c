@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lib/daemon/daemon_impl.h"
 
+#include <unistd.h>
+
 #include "lib/os/log.h"
 
 enum {
@@ -71,6 +73,21 @@ daemon_listen_start(struct daemon *d)
 		    &args[i]);
 	}
 	update(d);
+}
+
+void
+daemon_listen_stop(struct daemon *d)
+{
+	if (d->spec->client == NULL)
+		return;
+	for (size_t i = 0; i < d->options.listener_count; i++) {
+		struct daemon_listener *l = &d->options.listeners[i];
+
+		watch_free(&d->watches[i]);
+		if (l->fd >= 0)
+			close(l->fd);
+		l->fd = -1;
+	}
 }
 
 void

@@ -4,11 +4,13 @@
 #include <linux/capability.h>
 #include <string.h>
 
+extern const struct param bounce_params[];
 extern const struct param auth_params[];
 extern const struct param imapd_params[];
 extern const struct param local_params[];
 extern const struct param log_params[];
 extern const struct param pickup_params[];
+extern const struct param qmgr_params[];
 extern const struct param smtp_params[];
 extern const struct param resolver_params[];
 extern const struct param smtpd_params[];
@@ -30,7 +32,10 @@ const struct program programs[] = {
 	    .single = true,
 	    .needs_slot = true,
 	    .params = pickup_params },
-	{ .name = "qmgr", .user_param = "mail_owner", .single = true },
+	{ .name = "qmgr",
+	    .user_param = "mail_owner",
+	    .single = true,
+	    .params = qmgr_params },
 	{ .name = "smtp",
 	    .user_param = "net_owner",
 	    .is_agent = true,
@@ -43,7 +48,8 @@ const struct program programs[] = {
 	{ .name = "bounce",
 	    .user_param = "mail_owner",
 	    .single = true,
-	    .needs_slot = true },
+	    .needs_slot = true,
+	    .params = bounce_params },
 	/* Forks the workers that ask PAM, then becomes auth_owner. */
 	{ .name = "auth",
 	    .caps = auth_caps,

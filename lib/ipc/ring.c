@@ -349,10 +349,22 @@ ring_next(struct ring *r, struct ring_record *out, struct err *e)
 	return 1;
 }
 
+uint64_t
+ring_place(const struct ring *r)
+{
+	return r->cursor;
+}
+
+void
+ring_commit_to(struct ring *r, uint64_t place)
+{
+	atomic_store(&r->shared->tail, place);
+}
+
 void
 ring_commit(struct ring *r)
 {
-	atomic_store(&r->shared->tail, r->cursor);
+	ring_commit_to(r, r->cursor);
 }
 
 void
@@ -394,11 +406,12 @@ ring_woken(struct ring *r)
 }
 
 void
-ring_intend(struct ring *r, const struct ring_intent *intent)
+ring_intend(
+    struct ring *r, uint64_t place, const struct ring_intent *intent)
 {
 	atomic_store(&r->shared->intent_inode, intent->inode);
 	atomic_store(&r->shared->intent_end, intent->end);
-	atomic_store(&r->shared->intent_tail, r->cursor);
+	atomic_store(&r->shared->intent_tail, place);
 }
 
 bool

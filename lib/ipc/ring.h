@@ -55,10 +55,13 @@ int ring_event_fd(const struct ring *r);
 int ring_attach(int memory_fd, int event_fd, struct ring **out,
     struct err *e);
 /* The next record; its spans live until the next call. 1 one, 0 none now, -1
- * the contents make no sense: then ring_reset or ring_free. What was taken
- * counts as read only after ring_commit. */
+ * the contents make no sense: then ring_reset or ring_free. */
 int ring_next(struct ring *r, struct ring_record *out, struct err *e);
+/* The place after the record that ring_next gave last. */
+uint64_t ring_place(const struct ring *r);
+/* What was taken counts as read only now: all of it, or up to a place. */
 void ring_commit(struct ring *r);
+void ring_commit_to(struct ring *r, uint64_t place);
 /* Puts the taking back to what was committed. */
 void ring_rewind(struct ring *r);
 /* Forgets all that is in it. */
@@ -71,13 +74,14 @@ bool ring_sleep(struct ring *r);
 /* Takes the event's count, so that it shows as not ready again. */
 void ring_woken(struct ring *r);
 
-/* Before what was taken is written to a file: notes that the file (by inode)
- * will have at least `end` bytes then. A reader that finds the note after a
+/* Before the records up to a place are written to a file: notes that the file
+ * (by inode) will have at least `end` bytes then. A reader that finds the note after a
  * crash can tell whether the writing happened. */
 struct ring_intent {
 	uint64_t inode, end;
 };
-void ring_intend(struct ring *r, const struct ring_intent *intent);
+void ring_intend(struct ring *r, uint64_t place,
+    const struct ring_intent *intent);
 /* The note of a writing that was never committed; false: none. */
 bool ring_intended(struct ring *r, struct ring_intent *out);
 /* Counts what the note is about as read. */

@@ -401,6 +401,11 @@ feed_line(struct imap_server *s, struct span in, struct imap_event *out)
 
 	if (take_line(s, &s->text, in, limit(s), &used))
 		line_ended(s, out);
+	else if (s->mode == SKIP_LINE && s->state == IMAP_NOT_AUTHENTICATED) {
+		/* A stranger need not be waited for. */
+		refuse(s, tag_of(s), "Command line too long", SKIP_LINE);
+		imap_server_bye(s, "Command line too long");
+	}
 	return used;
 }
 

@@ -294,19 +294,27 @@ queue_message_from_fd(
 }
 
 int
+queue_open_file(struct queue *q, enum queue_dir dir, struct queue_id id,
+    int flags, int *out_fd, struct err *e)
+{
+	char name[QUEUE_NAME];
+
+	queue_name(dir, id, name);
+	return fs_open(q->fd, name, flags, out_fd, e);
+}
+
+int
 queue_message_open(struct queue *q, enum queue_dir dir, struct queue_id id,
     int flags, bool check_content, struct queue_message **out, struct err *e)
 {
-	char name[QUEUE_NAME];
 	struct queue_message *m;
 	int fd;
 
-	queue_name(dir, id, name);
-	if (fs_open(q->fd, name, flags, &fd, e) != 0)
+	if (queue_open_file(q, dir, id, flags, &fd, e) != 0)
 		return -1;
 	if (queue_message_from_fd(fd, check_content, &m, e) != 0) {
 		close(fd);
-		return err_wrap(e, "%s", name);
+		return -1;
 	}
 	if (m->id.n != id.n) {
 		queue_message_close(&m);

@@ -174,6 +174,15 @@ queue_remove(
 	return fs_unlink(q->fd, name, e);
 }
 
+int
+queue_remove_synced(
+    struct queue *q, struct queue_id id, enum queue_dir dir, struct err *e)
+{
+	if (queue_remove(q, id, dir, e) != 0)
+		return -1;
+	return queue_sync_dir(q, dir, id, e);
+}
+
 /* ---- scanning ---- */
 struct scan {
 	enum queue_dir dir;

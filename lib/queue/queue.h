@@ -164,6 +164,9 @@ int queue_message_open(struct queue *q, enum queue_dir dir, struct queue_id id,
 int queue_message_from_fd(
     int fd, bool check_content, struct queue_message **out, struct err *e);
 void queue_message_close(struct queue_message **m);
+/* Another descriptor of a message's file; nothing is checked. */
+int queue_open_file(struct queue *q, enum queue_dir dir, struct queue_id id,
+    int flags, int *out_fd, struct err *e);
 /* Recipients in pages: fills up to max from index `from`; spans live until
  * the next call or the close. out_status may be NULL. Returns how many, or
  * -1. */
@@ -188,6 +191,9 @@ int queue_message_sync(struct queue_message *m, struct err *e);
 int queue_move(struct queue *q, struct queue_id id, enum queue_dir from,
     enum queue_dir to, struct err *e);
 int queue_remove(
+    struct queue *q, struct queue_id id, enum queue_dir dir, struct err *e);
+/* The same, durably: for what is answered to somebody. */
+int queue_remove_synced(
     struct queue *q, struct queue_id id, enum queue_dir dir, struct err *e);
 /* Calls fn for each id in a directory (0 on), in no order; fn returning
  * false ends it. mtime_s, for deferred/ only (else 0), is about when the last

@@ -182,9 +182,10 @@ class Instance:
                 "queue_directory": self.queue,
                 "alias_maps": aliases,
                 "alias_database": aliases,
-                "passdb_passwd_file": os.path.join(self.conf, "users"),
-                "auth_backends": "passwd-file",
             })
+            if os.path.exists(os.path.join(self.build, "libexec", "auth")):
+                users = "passwd-file:" + os.path.join(self.conf, "users")
+                common.update({"auth_passdb": users, "auth_userdb": users})
         if self.mailbox == "maildir":
             common["mail_location"] = "maildir:~/Maildir"
         elif self.privileged:

@@ -83,6 +83,19 @@ def test_line_shapes():
         cases.equal(len(lines), 5)
 
 
+def test_processes_are_merged_by_time():
+    with house() as h:
+        a, b = attached(h), attached(h)
+        base = int(time.time() * 1e6) + 200000
+        for i in range(20):
+            a.put("number %d." % (2 * i + 1), time_us=base + 2 * i + 1)
+        for i in range(20):
+            b.put("number %d." % (2 * i), time_us=base + 2 * i)
+        cases.wait_for("all", lambda: log_text(h).count("number") == 40)
+        got = [int(n) for n in re.findall(r"number (\d+)\.", log_text(h))]
+        cases.equal(got, list(range(40)))
+
+
 def test_json_lines():
     with house() as h:
         h.daemon.leave()

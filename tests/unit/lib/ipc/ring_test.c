@@ -197,7 +197,7 @@ a_note_tells_what_was_about_to_be_written(void **state)
 	put(p->writer, "two");
 	assert_false(ring_intended(p->reader, &found));
 	take(p->reader, "one");
-	ring_intend(p->reader, &note);
+	ring_intend(p->reader, ring_place(p->reader), &note);
 	ring_free(&p->reader);
 	p->reader = attach(p->writer);
 	assert_true(ring_intended(p->reader, &found));

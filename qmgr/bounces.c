@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "qmgr/qmgr.h"
+
+#include "lib/base/limits.h"
+#include "lib/base/mem.h"
+
+/*
+ * Failed recipients become a notification, made by the bounce service, which
+ * answers when it is durable; then they may be marked.
+ */
+
+enum {
+	BOUNCE_TIMEOUT_MS = 120 * 1000,
+	RCPT_SPACE = 8192, /* what one recipient takes at most */
+};
+
+/* RFC 3461 4.1, and nobody is told about mail from the null sender
+ * (RFC 5321 4.5.5). */
+static bool
+wants_notice(const struct message *m, const struct rcpt *r)
+{
+	if (m->open->env.sender.n == 0)
+		return false;
+	return r->notify == 0 || (r->notify & DSN_NOTIFY_FAILURE) != 0;
+}
+
+static void
+to_be_marked(struct message *m, struct rcpt *r)
+{
+	list_remove(&r->link);
+	list_push(&m->sent, &r->link);
+}
+
+static void
+answered(void *arg, struct msg_in *in, const struct err *e)
+{
+	struct message *m = arg;
+	struct list *link;
+
+	(void)in;
+	m->busy = false;
+	if (e != NULL)
+		log_warning(&m->log, "no notification: %s", e->text);
+	while ((link = list_first(&m->writing)) != NULL) {
+		struct rcpt *r = CONTAINER_OF(link, struct rcpt, link);
+
+		if (e == NULL) {
+			to_be_marked(m, r);
+			continue;
+		}
+		/* The whole delivery again, later: a repeated failure is
+		 * better than one that nobody hears of. */
+		list_remove(link);
+		r->action = RCPT_DEFERRED;
+		list_push(&m->deferred, link);
+		delivery_release(r);
+	}
+	message_step(m);
+}
+
+static void
+put_rcpt(struct msg_out *out, const struct rcpt *r)
+{
+	msg_group_begin(out, F_RCPT);
+	msg_put_u64(out, F_RCPT_INDEX, r->index);
+	msg_put(out, F_ADDRESS, r->address);
+	msg_put(out, F_ORIG_ADDRESS, r->orig_address);
+	msg_put_str(out, F_DSN, r->dsn);
+	msg_put_str(out, F_TEXT, r->text);
+	if (r->remote[0] != '\0')
+		msg_put_str(out, F_REMOTE, r->remote);
+	if (r->diagnostic[0] != '\0')
+		msg_put_str(out, F_DIAGNOSTIC, r->diagnostic);
+	if (r->orcpt.n > 0)
+		msg_put(out, F_DSN_ORCPT, r->orcpt);
+	msg_put_u64(out, F_DSN_NOTIFY, r->notify);
+	msg_group_end(out);
+}
+
+static void
+begin(const struct message *m, struct msg_out *out)
+{
+	const struct queue_message *q = m->open;
+
+	msg_begin(out, MSG_BOUNCE, 0, m->log.trace);
+	msg_put_fd(out, m->read_fd);
+	msg_put_str(out, F_QID, m->log.qid);
+	msg_put(out, F_SENDER, q->env.sender);
+	msg_put_u64(out, F_ARRIVAL_US, (uint64_t)q->env.arrival_us);
+	msg_put_u64(out, F_SIZE, q->content_size);
+	msg_put_u64(out, F_CONTENT_AT, q->content_at);
+	if (q->env.encoding.n > 0)
+		msg_put(out, F_ENCODING, q->env.encoding);
+	if (q->env.dsn_envid.n > 0)
+		msg_put(out, F_DSN_ENVID, q->env.dsn_envid);
+	msg_put_u64(out, F_DSN_RET, q->env.dsn_ret);
+	msg_put_u64(out, F_ACTION, RCPT_FAILED);
+}
+
+void
+message_bounce(struct message *m)
+{
+	struct msg_out out;
+	struct list *link;
+
+	begin(m, &out);
+	while ((link = list_first(&m->failed)) != NULL) {
+		struct rcpt *r = CONTAINER_OF(link, struct rcpt, link);
+
+		if (!wants_notice(m, r)) {
+			m->failed_count--;
+			to_be_marked(m, r);
+			continue;
+		}
+		if (msg_space(&out) < RCPT_SPACE)
+			break;
+		m->failed_count--;
+		list_remove(link);
+		list_push(&m->writing, link);
+		put_rcpt(&out, r);
+	}
+	if (list_empty(&m->writing)) {
+		message_step(m);
+	} else {
+		m->busy = true;
+		client_call(
+		    m->q->bounce, &out, BOUNCE_TIMEOUT_MS, answered, m);
+	}
+	msg_out_release(&out);
+}

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "qmgr/qmgr.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "lib/base/limits.h"
+#include "lib/base/mem.h"
+
+/* A message becomes known, is opened page by page, and is forgotten. */
+
+uint64_t
+now_ms(void)
+{
+	return (uint64_t)clock_wall_us() / 1000;
+}
+
+struct message *
+message_add(struct qmgr *q, struct queue_id id, enum queue_dir dir,
+    uint64_t due_ms)
+{
+	struct message *m;
+
+	if (scheduler_find(q->sched, id) != NULL)
+		return NULL;
+	m = MEM_NEW(m);
+	m->q = q;
+	m->sched.id = id;
+	m->dir = dir;
+	m->read_fd = -1;
+	queue_id_text(id, m->log.qid);
+	list_init(&m->sent);
+	list_init(&m->failed);
+	list_init(&m->deferred);
+	list_init(&m->held);
+	list_init(&m->writing);
+	list_init(&m->edit_waiters);
+	BUG_ON(!scheduler_add(q->sched, &m->sched, due_ms));
+	qmgr_pump_soon(q);
+	return m;
+}
+
+void
+message_close(struct message *m)
+{
+	queue_message_close(&m->open);
+	if (m->read_fd >= 0)
+		close(m->read_fd);
+	m->read_fd = -1;
+	m->next_page = 0;
+	m->done_count = 0;
+	m->verdict = VERDICT_NONE;
+	m->retry_now = false;
+}
+
+bool
+message_expired(const struct sched_message *s)
+{
+	const uint8_t *p = (const uint8_t *)s;
+
+	return ((const struct message *)(const void *)(p -
+	            offsetof(struct message, sched)))
+	    ->expire;
+}
+
+void
+message_forget(struct message *m)
+{
+	BUG_ON(m->busy || !list_empty(&m->sent) || !list_empty(&m->failed) ||
+	    !list_empty(&m->deferred) || !list_empty(&m->held));
+	scheduler_forget(m->q->sched, &m->sched);
+	message_close(m);
+	qmgr_pump_soon(m->q);
+	mem_free(m);
+}
+
+/* ---- recipients ---- */
+struct rcpt *
+rcpt_new(const struct queue_rcpt *from, const struct queue_rcpt_status *s,
+    uint32_t index)
+{
+	const struct span in[] = { from->address, from->orig_address,
+		from->dsn_orcpt, from->transport, from->nexthop };
+	struct rcpt *r;
+	size_t room = 0;
+	uint8_t *text;
+
+	for (size_t i = 0; i < COUNT_OF(in); i++)
+		room += in[i].n;
+	r = mem_zalloc(sizeof(*r) + room);
+	text = (uint8_t *)(r + 1);
+	struct span *const to[] = { &r->address, &r->orig_address, &r->orcpt,
+		&r->transport, &r->nexthop };
+	for (size_t i = 0; i < COUNT_OF(in); i++) {
+		if (in[i].n > 0)
+			memcpy(text, in[i].p, in[i].n);
+		*to[i] = span_of(text, in[i].n);
+		text += in[i].n;
+	}
+	r->index = index;
+	r->mark_at = s->mark_at;
+	r->notify = from->dsn_notify;
+	r->flags = from->flags;
+	list_init(&r->link);
+	list_init(&r->entry.link);
+	return r;
+}
+
+void
+rcpt_free(struct rcpt *r)
+{
+	list_remove(&r->link);
+	mem_free(r->dsn);
+	mem_free(r->text);
+	mem_free(r->remote);
+	mem_free(r->diagnostic);
+	mem_free(r);
+}
+
+/* ---- a page, in a thread ---- */
+static int
+open_files(struct message *m)
+{
+	if (m->open != NULL)
+		return 0;
+	if (queue_message_open(m->q->queue, m->dir, m->sched.id, O_RDWR,
+	        false, &m->open, &m->e) != 0 ||
+	    queue_open_file(m->q->queue, m->dir, m->sched.id, O_RDONLY,
+	        &m->read_fd, &m->e) != 0)
+		return -1;
+	m->not_yet = !m->forced && m->dir == QUEUE_DEFERRED &&
+	    (uint64_t)m->open->next_try_s * 1000 > now_ms() + 1000;
+	return 0;
+}
+
+static void
+read_page(struct work *work)
+{
+	struct message *m = CONTAINER_OF(work, struct message, work);
+
+	m->page_count = -1;
+	if (open_files(m) != 0)
+		return;
+	m->page_count = m->not_yet ?
+	    0 :
+	    queue_message_rcpts(m->open, m->next_page, m->page_max, m->page,
+	        m->page_status, &m->e);
+}
+
+/* ---- and back on the loop ---- */
+static void
+page_failed(struct message *m)
+{
+	if (m->open == NULL && m->e.sysno == ENOENT) {
+		/* Born in hold/, or removed by somebody. */
+		m->verdict = VERDICT_GONE;
+	} else if (m->e.kind == ERR_PERM) {
+		log_warning(&m->log, "%s", m->e.text);
+		m->verdict = VERDICT_CORRUPT;
+	} else {
+		log_warning(&m->log, "%s", m->e.text);
+		m->verdict = VERDICT_RETRY;
+	}
+}
+
+static void
+announce(struct message *m)
+{
+	m->log.trace = m->open->env.trace;
+	m->active_us = clock_wall_us();
+	log_info(&m->log, "from=<%s>, size=%llu, nrcpt=%u (queue active)",
+	    log_quote(m->open->env.sender, LIMIT_ADDRESS),
+	    (unsigned long long)m->open->content_size, m->open->rcpt_count);
+	log_event(&m->log, "queue", "active, %u of %u recipients to do",
+	    m->open->todo_count, m->open->rcpt_count);
+}
+
+static void
+take_rcpt(struct message *m, size_t i)
+{
+	const struct queue_rcpt *from = &m->page[i];
+	struct rcpt *r;
+
+	if (m->page_status[i].state != RCPT_TODO) {
+		m->done_count++;
+		return;
+	}
+	r = rcpt_new(from, &m->page_status[i], m->next_page + (uint32_t)i);
+	if (foreign_claim(m, r))
+		return;
+	if (r->transport.n == 0) {
+		r->transport = SPAN("retry");
+		r->nexthop = SPAN("4.3.5 no transport for this recipient");
+	}
+	scheduler_rcpt(m->q->sched, &m->sched, &r->entry, r->transport,
+	    r->nexthop, r->address);
+}
+
+static void
+page_read(struct work *work)
+{
+	struct message *m = CONTAINER_OF(work, struct message, work);
+	bool more = false;
+
+	m->busy = false;
+	if (m->page_count < 0) {
+		page_failed(m);
+	} else if (m->not_yet) {
+		m->verdict = VERDICT_LATER;
+	} else {
+		if (m->next_page == 0)
+			announce(m);
+		for (int i = 0; i < m->page_count; i++)
+			take_rcpt(m, (size_t)i);
+		m->next_page += (uint32_t)m->page_count;
+		more = m->page_count > 0 &&
+		    m->next_page < m->open->rcpt_count;
+	}
+	mem_free(m->page);
+	mem_free(m->page_status);
+	m->page = NULL;
+	m->page_status = NULL;
+	scheduler_loaded(m->q->sched, &m->sched, more);
+	if (m->edit != EDIT_NONE)
+		message_withdraw(m);
+	message_step(m);
+	qmgr_pump_soon(m->q);
+}
+
+void
+message_load(struct message *m)
+{
+	m->page_max = scheduler_page(m->q->sched);
+	m->page = mem_alloc(m->page_max * sizeof(*m->page));
+	m->page_status = mem_alloc(m->page_max * sizeof(*m->page_status));
+	if (m->busy) {
+		/* Marks are being written: this page waits for them. */
+		m->load_next = true;
+		return;
+	}
+	m->busy = true;
+	m->work = (struct work){ .run = read_page, .done = page_read };
+	work_submit(m->q->loop, WORK_NAME, &m->work);
+}
+
+void
+message_withdraw(struct message *m)
+{
+	struct sched_entry *e;
+
+	while ((e = scheduler_withdraw(m->q->sched, &m->sched)) != NULL)
+		rcpt_free(CONTAINER_OF(e, struct rcpt, entry));
+}

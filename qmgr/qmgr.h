@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef CHAPPE_QMGR_QMGR_H
+#define CHAPPE_QMGR_QMGR_H
+
+/*
+ * What the parts of the queue manager share. One struct qmgr holds all state;
+ * everything runs on the loop, and every step on a file in a thread
+ * (lib/os/work), one at a time for a message: while `busy` nothing else is
+ * started for it, and message_step goes on when the step is done.
+ */
+
+#include "lib/base/list.h"
+#include "lib/daemon/daemon.h"
+#include "lib/mail/agent_msg.h"
+#include "lib/mail/delivery_log.h"
+#include "lib/os/log.h"
+#include "lib/os/work.h"
+#include "lib/queue/queue.h"
+#include "qmgr/qmgr_conf.h"
+#include "qmgr/scheduler.h"
+
+struct message;
+struct delivery;
+
+struct qmgr {
+	struct daemon *daemon;
+	struct loop *loop;
+	const struct qmgr_conf *conf;
+	struct queue *queue;
+	int lock_fd;
+	struct scheduler *sched;
+	struct server *private, *public;
+	struct client *bounce;
+	struct timer *due;          /* the next message's time */
+	struct timer *stuck;        /* when to try failed steps again */
+	bool pump_planned;
+	/* start */
+	unsigned scans;             /* under way */
+	bool dispatching;           /* agents have reported, or 2 s */
+	struct timer *grace;
+	struct timer *incoming;     /* when to look into incoming/ */
+	struct table expected;      /* pids of agents, not yet registered */
+	bool pids_known;
+	uint8_t slots[32];          /* of acceptors that are connected */
+	/* agents */
+	struct list agents;
+	uint32_t last_id;           /* of MSG_DELIVER */
+	struct list foreign;        /* struct foreign, foreign.c */
+	bool peer_is_admin;         /* of the connection being accepted */
+	bool admin_group_known;
+	gid_t admin_group;
+	bool leaving;
+	uint64_t leave_ms;          /* at the latest */
+};
+
+/* ---- messages (message.c, settle.c) ---- */
+
+/* A recipient of an active message, then its result. One block of memory
+ * with the envelope's texts. */
+struct rcpt {
+	struct sched_entry entry;
+	struct list link;           /* in a list of results, or held */
+	uint32_t index;
+	uint64_t mark_at;
+	uint32_t notify, flags, lost;
+	struct span address, orig_address, orcpt, transport, nexthop;
+	/* the result */
+	enum rcpt_action action;
+	char *dsn, *text, *remote, *diagnostic;
+	int64_t at_us;
+	struct delivery *delivery;  /* that waits for it to be written */
+};
+
+/* What becomes of a message for another reason than its recipients. */
+enum verdict {
+	VERDICT_NONE,
+	VERDICT_GONE,    /* no such file */
+	VERDICT_CORRUPT, /* it does not verify */
+	VERDICT_RETRY,   /* it could not be read */
+	VERDICT_LATER,   /* not due yet */
+};
+
+enum edit_op { EDIT_NONE, EDIT_DELETE, EDIT_HOLD, EDIT_REQUEUE };
+
+struct message {
+	struct sched_message sched;
+	struct qmgr *q;
+	struct work work;
+	bool busy;
+	enum queue_dir dir;
+	struct log_ctx log;
+	bool forced;                /* try now, whatever the notes say */
+	bool expire;                /* postsuper -e: at its next failure */
+	struct queue_message *open; /* while active */
+	int read_fd;                /* of the same file, for agents */
+	int64_t active_us;
+	uint32_t done_count;        /* recipients that are done, in all */
+	enum verdict verdict;
+	bool retry_now;             /* an agent died with its recipients */
+	bool load_next;             /* a page is to be read after this step */
+	/* a page, between thread and loop */
+	uint32_t next_page, page_max;
+	struct queue_rcpt *page;
+	struct queue_rcpt_status *page_status;
+	int page_count;             /* -1: e says why not */
+	struct err e;
+	bool not_yet;
+	/* results of this round */
+	struct list sent, failed, deferred; /* struct rcpt, by rcpt.link */
+	struct list held;           /* another qmgr gave them to an agent */
+	size_t failed_count;
+	struct list writing;        /* being written by the thread */
+	struct queue_note *notes;
+	size_t note_count;
+	int64_t next_try_s;
+	bool step_failed;           /* e says why */
+	bool stuck;                 /* tried again by the timer */
+	struct list stuck_link;
+	enum edit_op edit;
+	struct list edit_waiters;   /* struct edit_one, admin.c */
+};
+
+/* A message of that id lies in dir: known from now on, due at that time
+ * (ms). NULL: it was known. */
+struct message *message_add(struct qmgr *q, struct queue_id id,
+    enum queue_dir dir, uint64_t due_ms);
+void message_forget(struct message *m);
+/* Loads what is due, sends out what can go; from the loop, soon. */
+void qmgr_pump_soon(void *q);
+/* A page or the first one is to be read. */
+void message_load(struct message *m);
+/* Goes on with a message: writes results, bounces, ends. */
+void message_step(struct message *m);
+/* Takes all queued recipients out, so that the message comes to its end. */
+void message_withdraw(struct message *m);
+void message_close(struct message *m);
+/* postsuper -e was said about it. */
+bool message_expired(const struct sched_message *s);
+void qmgr_unstick(void *q);     /* timer_fn */
+
+struct rcpt *rcpt_new(const struct queue_rcpt *r,
+    const struct queue_rcpt_status *s, uint32_t index);
+void rcpt_free(struct rcpt *r);
+struct rcpt_result {
+	enum rcpt_action action;
+	struct span dsn, text, remote, diagnostic;
+};
+/* Takes the result of a recipient that is in no batch and no queue. */
+void message_result(struct message *m, struct rcpt *r,
+    const struct rcpt_result *res);
+/* The same with the log line, for what qmgr answers itself. */
+void message_result_own(struct message *m, struct rcpt *r,
+    enum rcpt_action action, const char *dsn, const char *text);
+/* A recipient's result is on file. */
+void rcpt_written(struct rcpt *r);
+
+/* ---- bounces (bounces.c): asks the bounce service for a notification about
+ * the failed recipients, then puts them where they are marked from. */
+void message_bounce(struct message *m);
+
+/* ---- agents (agents.c, dispatch.c, foreign.c) ---- */
+/* What an agent reported of an earlier qmgr's requests: if recipient index of
+ * id is still in delivery there, or its result is known, takes r over and
+ * returns true. */
+bool foreign_claim(struct message *m, struct rcpt *r);
+void foreign_release(struct qmgr *q);
+/* A result need not be waited for any more. */
+void delivery_release(struct rcpt *r);
+
+/* ---- start and acceptors (start.c) ---- */
+int qmgr_recover(struct qmgr *q, struct err *e);
+void qmgr_scan(struct qmgr *q, enum queue_dir dir, int slot);
+void qmgr_expect_pids(struct qmgr *q, struct msg_in *m);
+void qmgr_registered(struct qmgr *q, uint32_t pid);
+
+/* ---- tools (admin.c, list.c) ---- */
+extern const struct server_handler admin_handlers[];
+struct conn;
+/* May the peer of this socket change the queue? */
+bool admin_allowed(const struct qmgr *q, int fd);
+int on_list(struct request *r, struct msg_in *in, void *arg);
+void list_closed(struct conn *c);
+/* The message came to its end, or is idle: the edits asked for may go on. */
+void edit_ready(struct message *m);
+/* Its file is gone. */
+void edit_gone(struct message *m);
+
+uint64_t now_ms(void);
+
+#endif

@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "qmgr/qmgr.h"
+
+#include <stdlib.h>
+
+#include "lib/base/limits.h"
+#include "lib/base/mem.h"
+
+/*
+ * What the results of a round do to a message. Sent and bounced recipients
+ * are marked in the file; when the round is over the failures become a
+ * bounce, the deferred ones notes, and the file is removed, or moved to where
+ * it waits.
+ */
+
+enum {
+	BOUNCE_EARLY = 500,      /* failures that need not wait for the rest */
+	AGAIN_MS = 10 * 1000,    /* after a step on the file that failed */
+};
+
+/* ---- results ---- */
+static char *
+keep(struct span s)
+{
+	return span_dup(span_slice(s, 0, AGENT_TEXT));
+}
+
+void
+message_result(struct message *m, struct rcpt *r,
+    const struct rcpt_result *res)
+{
+	list_remove(&r->link);
+	r->action = res->action;
+	r->dsn = keep(res->dsn);
+	r->text = keep(res->text);
+	r->remote = keep(res->remote);
+	r->diagnostic = keep(res->diagnostic);
+	r->at_us = clock_wall_us();
+	switch (r->action) {
+	case RCPT_SENT:
+		list_push(&m->sent, &r->link);
+		return;
+	case RCPT_DEFERRED:
+		list_push(&m->deferred, &r->link);
+		/* Losing it costs but an early try: nobody waits for it. */
+		delivery_release(r);
+		return;
+	case RCPT_FAILED:
+		list_push(&m->failed, &r->link);
+		m->failed_count++;
+		return;
+	}
+	BUG_ON(true);
+}
+
+static void
+log_own(const struct message *m, const struct rcpt *r, const char *status)
+{
+	delivery_log(&(struct delivery_facts){
+	    .log = &m->log,
+	    .to = r->address,
+	    .orig_to = r->orig_address,
+	    .arrival_us = queue_id_us(m->sched.id),
+	    .active_us = m->active_us,
+	    .now_us = clock_wall_us(),
+	    .dsn = r->dsn,
+	    .action = r->action,
+	    .status = status,
+	    .text = span_str(r->text),
+	});
+}
+
+void
+message_result_own(struct message *m, struct rcpt *r,
+    enum rcpt_action action, const char *dsn, const char *text)
+{
+	message_result(m, r,
+	    &(struct rcpt_result){ .action = action,
+	        .dsn = span_str(dsn),
+	        .text = span_str(text) });
+	log_own(m, r, NULL);
+}
+
+void
+rcpt_written(struct rcpt *r)
+{
+	delivery_release(r);
+	rcpt_free(r);
+}
+
+/* ---- steps in a thread ---- */
+/* Marks all of m->writing. */
+static int
+write_marks(struct message *m)
+{
+	LIST_EACH (&m->writing, link) {
+		const struct rcpt *r = CONTAINER_OF(link, struct rcpt, link);
+
+		if (queue_mark_at(m->open->fd, r->mark_at,
+		        r->action == RCPT_SENT ? RCPT_DONE : RCPT_BOUNCED,
+		        &m->e) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+static void
+run_marks(struct work *work)
+{
+	struct message *m = CONTAINER_OF(work, struct message, work);
+
+	m->step_failed = write_marks(m) != 0;
+}
+
+static void
+run_remove(struct work *work)
+{
+	struct message *m = CONTAINER_OF(work, struct message, work);
+
+	m->step_failed =
+	    queue_remove(m->q->queue, m->sched.id, m->dir, &m->e) != 0;
+}
+
+static void
+run_corrupt(struct work *work)
+{
+	struct message *m = CONTAINER_OF(work, struct message, work);
+
+	m->step_failed = queue_move(m->q->queue, m->sched.id, m->dir,
+	                     QUEUE_CORRUPT, &m->e) != 0;
+}
+
+/* Marks, notes, and the move to where it waits. */
+static void
+run_defer(struct work *work)
+{
+	struct message *m = CONTAINER_OF(work, struct message, work);
+
+	m->step_failed = write_marks(m) != 0 ||
+	    queue_message_notes(m->open, m->notes, m->note_count,
+	        m->next_try_s, &m->e) != 0 ||
+	    (m->dir != QUEUE_DEFERRED &&
+	        queue_move(m->q->queue, m->sched.id, m->dir, QUEUE_DEFERRED,
+	            &m->e) != 0);
+}
+
+/* ---- and back on the loop ---- */
+static void
+submit(struct message *m, work_fn run, work_fn done)
+{
+	m->busy = true;
+	m->work = (struct work){ .run = run, .done = done };
+	work_submit(m->q->loop, WORK_NAME, &m->work);
+}
+
+static void
+take_list(struct list *to, struct list *from)
+{
+	struct list *link;
+
+	while ((link = list_first(from)) != NULL) {
+		list_remove(link);
+		list_push(to, link);
+	}
+}
+
+static uint32_t
+count(struct list *l)
+{
+	uint32_t n = 0;
+
+	LIST_EACH (l, link)
+		n++;
+	return n;
+}
+
+static void
+free_list(struct list *l)
+{
+	struct list *link;
+
+	while ((link = list_first(l)) != NULL)
+		rcpt_written(CONTAINER_OF(link, struct rcpt, link));
+}
+
+/* The disk does not take it: all stays in memory, and is tried again. */
+static void
+step_again(struct message *m)
+{
+	log_warning(&m->log, "%s", m->e.text);
+	take_list(&m->sent, &m->writing);
+	m->stuck = true;
+	if (!timer_active(m->q->stuck))
+		timer_start(m->q->stuck, AGAIN_MS);
+}
+
+void
+qmgr_unstick(void *arg)
+{
+	struct qmgr *q = arg;
+	struct sched_message *sm;
+	struct table_iter it;
+	struct list all;
+
+	list_init(&all);
+	scheduler_each(q->sched, &it);
+	while ((sm = scheduler_each_next(q->sched, &it)) != NULL) {
+		struct message *m = CONTAINER_OF(sm, struct message, sched);
+
+		if (m->stuck)
+			list_push(&all, &m->stuck_link);
+	}
+	while (!list_empty(&all)) {
+		struct message *m = CONTAINER_OF(
+		    list_first(&all), struct message, stuck_link);
+
+		list_remove(&m->stuck_link);
+		m->stuck = false;
+		message_step(m);
+	}
+}
+
+static void
+marks_done(struct work *work)
+{
+	struct message *m = CONTAINER_OF(work, struct message, work);
+
+	m->busy = false;
+	if (m->step_failed) {
+		step_again(m);
+	} else {
+		m->done_count += count(&m->writing);
+		free_list(&m->writing);
+	}
+	if (m->load_next) {
+		m->load_next = false;
+		mem_free(m->page);
+		mem_free(m->page_status);
+		message_load(m);
+		return;
+	}
+	message_step(m);
+}
+
+static void
+remove_done(struct work *work)
+{
+	struct message *m = CONTAINER_OF(work, struct message, work);
+
+	m->busy = false;
+	if (m->step_failed) {
+		step_again(m);
+		return;
+	}
+	free_list(&m->writing);
+	free_list(&m->deferred);
+	log_info(&m->log, "removed");
+	log_event(&m->log, "queue", "removed");
+	edit_gone(m);
+	message_forget(m);
+}
+
+static void
+corrupt_done(struct work *work)
+{
+	struct message *m = CONTAINER_OF(work, struct message, work);
+
+	m->busy = false;
+	if (m->step_failed)
+		log_warning(&m->log, "%s", m->e.text);
+	else
+		log_warning(&m->log, "damaged: moved to corrupt/");
+	edit_gone(m);
+	message_forget(m);
+}
+
+static void
+defer_done(struct work *work)
+{
+	struct message *m = CONTAINER_OF(work, struct message, work);
+	struct qmgr *q = m->q;
+
+	m->busy = false;
+	mem_free(m->notes);
+	m->notes = NULL;
+	if (m->step_failed) {
+		step_again(m);
+		return;
+	}
+	m->dir = QUEUE_DEFERRED;
+	free_list(&m->writing);
+	free_list(&m->deferred);
+	m->forced = false;
+	message_close(m);
+	scheduler_wait(
+	    m->q->sched, &m->sched, (uint64_t)m->next_try_s * 1000);
+	edit_ready(m);
+	qmgr_pump_soon(q);
+}
+
+/* ---- the end of a round ---- */
+static bool
+too_old(const struct message *m)
+{
+	const struct qmgr_conf *c = m->q->conf;
+	const int64_t age_ms =
+	    (clock_wall_us() - queue_id_us(m->sched.id)) / 1000;
+
+	return age_ms > (m->open->env.sender.n > 0 ?
+	                     c->maximal_queue_lifetime :
+	                     c->bounce_queue_lifetime);
+}
+
+/* What was deferred once more, after its time, fails. */
+static void
+expire(struct message *m)
+{
+	struct list *link;
+
+	log_info(&m->log, "from=<%s>, status=%s, returned to sender",
+	    log_quote(m->open->env.sender, LIMIT_ADDRESS),
+	    m->expire ? "force-expired" : "expired");
+	m->expire = false;
+	while ((link = list_first(&m->deferred)) != NULL) {
+		struct rcpt *r = CONTAINER_OF(link, struct rcpt, link);
+
+		list_remove(link);
+		r->action = RCPT_FAILED;
+		if (r->dsn[0] == '4')
+			r->dsn[0] = '5';
+		list_push(&m->failed, link);
+		m->failed_count++;
+	}
+}
+
+static int
+by_index(const void *a, const void *b)
+{
+	const struct queue_note *x = a, *y = b;
+
+	return x->rcpt_index < y->rcpt_index ? -1 :
+	                                       x->rcpt_index > y->rcpt_index;
+}
+
+static void
+make_notes(struct message *m)
+{
+	size_t n = 0;
+
+	m->note_count = count(&m->deferred);
+	m->notes = mem_alloc((m->note_count + 1) * sizeof(*m->notes));
+	LIST_EACH (&m->deferred, link) {
+		const struct rcpt *r = CONTAINER_OF(link, struct rcpt, link);
+
+		m->notes[n++] = (struct queue_note){
+			.rcpt_index = r->index,
+			.at_us = r->at_us,
+			.dsn = span_str(r->dsn),
+			.reason = span_str(r->text),
+			.remote = span_str(r->remote),
+		};
+	}
+	qsort(m->notes, m->note_count, sizeof(*m->notes), by_index);
+}
+
+static int64_t
+next_try_s(const struct message *m)
+{
+	const struct qmgr_conf *c = m->q->conf;
+	const uint64_t now = now_ms();
+
+	if (m->retry_now || m->edit == EDIT_REQUEUE)
+		return (int64_t)(now / 1000);
+	return (int64_t)(scheduler_backoff(now,
+	                     (uint64_t)queue_id_us(m->sched.id) / 1000,
+	                     (uint64_t)c->minimal_backoff_time,
+	                     (uint64_t)c->maximal_backoff_time) /
+	    1000);
+}
+
+static void
+start_remove(struct message *m)
+{
+	/* Marks are not worth a write to a file that goes. */
+	take_list(&m->writing, &m->sent);
+	submit(m, run_remove, remove_done);
+}
+
+static void
+start_defer(struct message *m)
+{
+	make_notes(m);
+	m->next_try_s = next_try_s(m);
+	take_list(&m->writing, &m->sent);
+	submit(m, run_defer, defer_done);
+}
+
+static void
+wait_again(struct message *m, uint64_t due_ms)
+{
+	struct qmgr *q = m->q;
+
+	m->forced = false;
+	message_close(m);
+	scheduler_wait(m->q->sched, &m->sched, due_ms);
+	edit_ready(m);
+	qmgr_pump_soon(q);
+}
+
+/* All recipients have their results, the failed ones their bounce. */
+static void
+finish(struct message *m)
+{
+	const bool whole = m->open != NULL && m->edit == EDIT_NONE &&
+	    list_empty(&m->deferred) &&
+	    m->done_count + count(&m->sent) == m->open->rcpt_count;
+
+	switch (m->verdict) {
+	case VERDICT_NONE:
+	case VERDICT_RETRY:
+		break;
+	case VERDICT_GONE:
+		edit_gone(m);
+		message_forget(m);
+		return;
+	case VERDICT_CORRUPT:
+		free_list(&m->sent);
+		free_list(&m->deferred);
+		submit(m, run_corrupt, corrupt_done);
+		return;
+	case VERDICT_LATER:
+		wait_again(m, (uint64_t)m->open->next_try_s * 1000);
+		return;
+	}
+	if (m->open == NULL)
+		wait_again(m,
+		    now_ms() + (uint64_t)m->q->conf->minimal_backoff_time);
+	else if (whole || m->edit == EDIT_DELETE)
+		start_remove(m);
+	else
+		start_defer(m);
+}
+
+void
+message_step(struct message *m)
+{
+	const bool over =
+	    m->sched.state == SCHED_DONE && list_empty(&m->held);
+
+	if (m->busy || m->stuck)
+		return;
+	if (m->failed_count > 0 && (over || m->failed_count >= BOUNCE_EARLY)) {
+		message_bounce(m);
+		return;
+	}
+	if (over && m->edit == EDIT_NONE && !list_empty(&m->deferred) &&
+	    (m->expire || too_old(m))) {
+		expire(m);
+		message_bounce(m);
+		return;
+	}
+	if (over) {
+		finish(m);
+	} else if (!list_empty(&m->sent)) {
+		take_list(&m->writing, &m->sent);
+		submit(m, run_marks, marks_done);
+	}
+}
