@@ -146,8 +146,7 @@ selected(const struct listing *l, const struct name *n)
 	       (n->attributes & SPECIAL) != 0;
 }
 
-/* RECURSIVEMATCH: is there a name below that would be taken, but that the
- * patterns do not match (RFC 5258 3.5)? */
+/* RECURSIVEMATCH: is there a name below that would be taken? */
 static bool
 has_selected_child(const struct listing *l, const struct name *n)
 {
@@ -157,7 +156,7 @@ has_selected_child(const struct listing *l, const struct name *n)
 		if (child->utf8.n > n->utf8.n &&
 		    span_starts(child->utf8, n->utf8) &&
 		    child->utf8.p[n->utf8.n] == (uint8_t)l->separator &&
-		    selected(l, child) && !matches(l, child))
+		    selected(l, child))
 			return true;
 	}
 	return false;
@@ -264,7 +263,7 @@ mark_subscribed(void *arg, struct span name, unsigned attributes)
 	if ((l->c->list & LIST_SUBSCRIBED) == 0)
 		return;
 	/* Subscribed, but not there. */
-	add_name(l, name, BOX_NONEXISTENT);
+	add_name(l, name, BOX_NONEXISTENT | BOX_NOSELECT);
 	if (l->count > 0)
 		l->names[l->count - 1].subscribed = true;
 }

@@ -34,7 +34,6 @@ envelope_abort(struct session *s)
 	transaction_free(s, s->tx);
 	s->tx = NULL;
 	s->paused = false;
-	stream_resume(s->stream);
 	s->log.qid[0] = '\0';
 	s->log.trace = s->trace;
 }

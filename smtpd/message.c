@@ -58,7 +58,7 @@ writer_ready(void *arg)
 	struct session *s = arg;
 
 	s->paused = false;
-	stream_resume(s->stream);
+	s->progress = true;
 	session_run(s);
 }
 
@@ -70,8 +70,7 @@ message_chunk(struct session *s, struct span bytes)
 	fixup_feed(tx->fixup, bytes);
 	if (!queue_writer_busy(tx->writer, writer_ready, s))
 		return;
-	s->paused = true;
-	stream_pause(s->stream);
+	s->paused = s->progress = true;
 }
 
 static void

@@ -7,8 +7,15 @@
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
 
-enum { FINISH_MS = 10000, INPUT_MAX = 65536, OUTPUT_MAX = 65536,
-	REPLY_MAX = 4096, DISK_MS = 600000 };
+enum {
+	FINISH_MS = 10000,
+	INPUT_MAX = 65536,
+	OUTPUT_MAX = 65536,
+	REPLIES_HIGH = 16384, /* unread replies beyond which no more are made */
+	REPLY_MAX = 4096,
+	DISK_MS = 600000,
+	RATE_MIN = 500, /* bytes of a message in a second, in the mean */
+};
 
 static void session_free(struct session *s);
 
@@ -92,6 +99,11 @@ log_bad(struct session *s, const struct smtp_event *ev)
 	case SMTP_BAD_UNKNOWN:
 	case SMTP_BAD_STATE:
 	case SMTP_BAD_LINE:
+		/* The client's own fault, and its log's affair. */
+		log_event(&s->log, "refuse", "%s: %u %s %s%s",
+		    smtp_verb_name(r->verb), r->code, r->dsn, r->text,
+		    log_quote(r->detail, 200));
+		return;
 	case SMTP_BAD_BARE:
 	case SMTP_BAD_SIZE:
 		break;
@@ -205,14 +217,25 @@ dispatch(struct session *s, const struct smtp_event *ev)
 	}
 }
 
+/* 421, with the host name that RFC 5321 4.2.1 wants in front. */
+static void
+goodbye(struct session *s, const char *dsn, const char *text)
+{
+	char line[LIMIT_DOMAIN + 200];
+
+	snprintf(line, sizeof(line), "%s %s", s->service->common->myhostname,
+	    text);
+	smtp_server_say(s->engine, 421, dsn, span_str(line));
+}
+
 /* Says 421 when the process is leaving and nothing is under way. */
 static void
 leave_if_idle(struct session *s)
 {
 	if (s->leaving && s->tx == NULL && !smtp_server_waiting(s->engine) &&
 	    !smtp_server_closing(s->engine))
-		smtp_server_say(s->engine, 421, "4.3.2",
-		    SPAN("Service restarting, closing transmission channel"));
+		goodbye(s, "4.3.2",
+		    "Service restarting, closing transmission channel");
 }
 
 static bool
@@ -222,29 +245,88 @@ may_go_on(const struct session *s)
 	    !smtp_server_waiting(s->engine) && !smtp_server_closing(s->engine);
 }
 
+/* ---- time (RFC 5321 4.5.3.2) ---- */
+
+/* While our disk is what is waited for the client is not to blame. */
+static void
+be_patient(struct session *s)
+{
+	const int64_t ms = s->paused || s->committing != NULL ?
+	    DISK_MS : s->service->conf->smtpd_timeout;
+
+	s->progress = false;
+	s->chunk_bytes = 0;
+	timer_start(s->patience, (uint64_t)ms);
+}
+
+/* Only what brings the session on gives the client more time: a byte of a
+ * command now and then does not, nor does a message that trickles. */
+static void
+note_progress(struct session *s, const struct smtp_event *ev)
+{
+	const uint64_t enough = (uint64_t)RATE_MIN *
+	    (uint64_t)s->service->conf->smtpd_timeout / 1000;
+
+	if (ev->type == SMTP_EVENT_CHUNK)
+		s->chunk_bytes += ev->data.n;
+	if ((ev->type != SMTP_EVENT_NONE && ev->type != SMTP_EVENT_CHUNK) ||
+	    s->chunk_bytes >= enough)
+		s->progress = true;
+}
+
+static void
+on_patience_lost(void *arg)
+{
+	struct session *s = arg;
+
+	s->end_note = "timeout";
+	goodbye(s, "4.4.2", "Error: timeout exceeded");
+	session_run(s);
+}
+
+/* A client that is waited for is read from; one that waits is not, so that
+ * its going away is seen when its turn comes, and not before. */
+static void
+update_reading(struct session *s)
+{
+	const bool wait = smtp_server_waiting(s->engine) || s->paused;
+
+	if (wait == s->not_reading)
+		return;
+	s->not_reading = wait;
+	if (wait)
+		stream_pause(s->stream);
+	else
+		stream_resume(s->stream);
+}
+
 /* Feeds until the engine has enough, waits or ends. */
 static void
 feed(struct session *s)
 {
-	while (may_go_on(s)) {
+	while (may_go_on(s) && stream_pending(s->stream) < REPLIES_HIGH) {
 		const struct span in = stream_input(s->stream);
 		struct smtp_event ev;
 		const size_t n = smtp_server_feed(s->engine, in, &ev);
 
 		/* A chunk points into the input: consume it afterwards. */
+		note_progress(s, &ev);
 		dispatch(s, &ev);
 		stream_consume(s->stream, n);
+		flush_output(s);
 		if (ev.type == SMTP_EVENT_NONE && n == 0)
 			break;
 	}
 }
 
-/* While our disk is what is waited for the client is not to blame. */
-static uint64_t
-patience_ms(const struct session *s)
+static void
+after_run(struct session *s)
 {
-	return s->paused || s->committing != NULL ? DISK_MS :
-	    (uint64_t)s->service->conf->smtpd_timeout;
+	update_reading(s);
+	if (s->securing)
+		timer_stop(s->patience); /* the handshake has its own limit */
+	else if (s->progress)
+		be_patient(s);
 }
 
 void
@@ -265,8 +347,8 @@ session_run(struct session *s)
 		hello_secure(s);
 	if (s->ended || smtp_server_closing(s->engine))
 		session_free(s);
-	else if (!s->securing)
-		stream_timeout(s->stream, patience_ms(s));
+	else
+		after_run(s);
 }
 
 static void
@@ -277,6 +359,7 @@ send_delayed(void *arg)
 	smtp_server_answer(s->engine, s->delayed_code, s->delayed_dsn,
 	    buf_span(&s->delayed_text));
 	buf_release(&s->delayed_text);
+	s->progress = true;
 	session_run(s);
 }
 
@@ -316,6 +399,7 @@ greet(struct session *s)
 	session_offer(s);
 	smtp_server_say(s->engine, 220, "",
 	    span_str(s->service->conf->smtpd_banner));
+	s->progress = true;
 	session_run(s);
 }
 
@@ -340,7 +424,9 @@ on_secured(void *arg)
 {
 	struct session *s = arg;
 
+	stream_timeout(s->stream, 0);
 	hello_secured(s);
+	s->progress = true;
 	if (s->greeted)
 		session_run(s);
 	else
@@ -362,10 +448,7 @@ on_closed(void *arg, enum stream_end end, const struct err *e)
 		    e->text);
 		break;
 	case STREAM_TIMEOUT:
-		s->end_note = "timeout";
-		smtp_server_say(s->engine, 421, "4.4.2",
-		    SPAN("Error: timeout exceeded"));
-		flush_output(s);
+		s->end_note = "timeout"; /* in the handshake */
 		break;
 	}
 	s->ended = true;
@@ -447,14 +530,17 @@ admit(struct session *s, int fd, bool inet)
 static void
 turn_away(struct session *s)
 {
+	char text[100];
+
 	log_warning(&s->log, "Connection concurrency limit exceeded from %s",
 	    session_client(s));
 	if (s->service->conf->smtpd_tls_wrappermode) {
 		session_free(s);
 		return;
 	}
-	smtp_server_say(s->engine, 421, "4.7.0",
-	    SPAN("Error: too many connections"));
+	snprintf(text, sizeof(text), "Error: too many connections from %s",
+	    s->addr);
+	goodbye(s, "4.7.0", text);
 	session_run(s);
 }
 
@@ -470,6 +556,7 @@ session_new(struct service *service, int fd, bool inet)
 	s->trace = s->log.trace = log_trace_new();
 	s->engine = smtp_server_new(&service->engine);
 	s->stream = stream_new(service->loop, fd, &limits, &handler, s);
+	s->patience = timer_new(service->loop, on_patience_lost, s);
 	buf_init(&s->delayed_text, REPLY_MAX);
 	list_push(&service->sessions, &s->link);
 	service->session_count++;
@@ -481,7 +568,7 @@ session_new(struct service *service, int fd, bool inet)
 		turn_away(s);
 		return;
 	}
-	stream_timeout(s->stream, (uint64_t)service->conf->smtpd_timeout);
+	be_patient(s);
 	if (service->conf->smtpd_tls_wrappermode && inet) {
 		s->securing = true;
 		hello_secure(s);
@@ -502,6 +589,7 @@ session_free(struct session *s)
 		log_disconnect(s);
 	envelope_abort(s);
 	timer_free(&s->delay);
+	timer_free(&s->patience);
 	stream_finish(&s->stream, FINISH_MS);
 	smtp_server_free(s->engine);
 	if (s->counted)

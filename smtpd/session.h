@@ -57,12 +57,16 @@ struct session {
 	uint64_t sasl_session;
 	struct transaction *tx;
 	struct commit *committing; /* a message on its way to the disk */
+	struct timer *patience;  /* how long the client may take */
+	bool progress;           /* it is to be set anew */
+	uint64_t chunk_bytes;    /* of the message since it was set */
 	struct timer *delay;     /* a reply held back after many errors */
 	unsigned delayed_code;
 	const char *delayed_dsn;
 	struct buf delayed_text;
 	bool greeted;
 	bool securing;           /* a TLS handshake is due or under way */
+	bool not_reading;        /* the stream is paused */
 	bool paused;             /* the queue writer is full */
 	bool running;            /* session_run is on the stack */
 	bool again;              /* it was asked for meanwhile */

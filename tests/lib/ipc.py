@@ -180,27 +180,29 @@ class Daemon:
         self.listener.listen(100)
         self.start(**more)
 
-    def start(self, overrides=(), messages=(), wait=True):
-        """Starts it, the next one too: the listener stays."""
+    def start(self, overrides=(), messages=(), wait=True, kind="unix",
+              before=None):
+        """Starts it, the next one too: the listener stays. kind is that of
+        the listener; before is called with the control channel first."""
         # Made by the user: the daemon looks at who master is.
         ours, theirs = self._pair()
         self.control = Channel(ours, greet=False)
+        if before:
+            before(self.control)
         for name, fields in messages:
             self.control.send(name, fields)
         argv = [os.path.join(self.house.libexec, self.program), "-c",
                 self.house.conf, "-n", self.service, "-g", "1"]
         for o in overrides:
             argv += ["-o", o]
-        argv += ["-l", "unix"]
+        argv += ["-l", kind]
         # The daemon's descriptors 3 and 4, whatever they are here.
         fds = (theirs.fileno(), self.listener.fileno())
         high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 200) for fd in fds]
         shell = ["/bin/bash", "-c", 'exec "$@" 3<&%d 4<&%d %s' % (
             high[0], high[1], " ".join("%d<&-" % fd for fd in high)), "sh"]
         self.process = subprocess.Popen(
-            shell + argv, pass_fds=high, preexec_fn=_become,
-            # The leak checker would trace itself, which seccomp refuses.
-            env=dict({"ASAN_OPTIONS": "detect_leaks=0"}, **os.environ), stdin=subprocess.DEVNULL,
+            shell + argv, pass_fds=high, preexec_fn=_become, stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             text=True, errors="replace")
         for fd in high:
