@@ -307,6 +307,7 @@ prepare(struct master *m, struct err *e)
 	log_set_tag(tag);
 	umask(022);
 	if (tree_make(m->config, m->root, e) != 0 ||
+	    (m->root && tree_make_logs(m->config, e) != 0) ||
 	    lock_pid_file(m->config->common.queue_directory, &m->lock_fd,
 		&killed, e) != 0 ||
 	    bind_listeners(m, killed, e) != 0)

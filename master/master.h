@@ -31,8 +31,8 @@ enum {
 	STOP_MS = 10000,     /* then processes are killed */
 	THROTTLE_FIRST_MS = 1000,
 	THROTTLE_MAX_MS = 60000,
-	DEATHS_WINDOW_MS = 10000,
-	DEATHS_MAX = 8, /* in the window, before we throttle */
+	DEATHS_WINDOW_MS = 60000,
+	DEATHS_MAX = 30, /* in the window, before we throttle */
 	KEYS_CHECK_MS = 60000,
 };
 
@@ -203,6 +203,9 @@ void keys_watch(struct master *m);
 
 /* tree.c: the queue directory's parts, owners and modes. */
 int tree_make(const struct config *c, bool root, struct err *e);
+
+/* As root: log files that are missing. */
+int tree_make_logs(const struct config *c, struct err *e);
 
 /* slots.c: a number for a process that accepts mail, or -1; it is taken for
  * as long as anybody has the descriptor open. */

@@ -141,3 +141,36 @@ tree_make(const struct config *c, bool root, struct err *e)
 	close(top);
 	return ret == 0 ? 0 : err_wrap(e, "queue_directory %s", path);
 }
+
+/* The log daemon may not make files in /var/log: root makes those that are
+ * missing, and gives them to it. Never one that a symbolic link names. */
+static int
+make_log_file(const char *path, uid_t uid, gid_t gid, struct err *e)
+{
+	int fd, ret = 0;
+
+	if (path == NULL || path[0] != '/')
+		return 0;
+	fd = open(
+	    path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
+	if (fd < 0 && errno == EEXIST)
+		return 0;
+	if (fd < 0 || fchown(fd, uid, gid) != 0)
+		ret = err_sys(e, "log file %s", path);
+	if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
+int
+tree_make_logs(const struct config *c, struct err *e)
+{
+	struct ids ids;
+
+	if (find_ids(&c->common, &ids, e) != 0 ||
+	    make_log_file(c->common.maillog_file, ids.uids[O_LOG],
+		ids.gids[G_ADMIN], e) != 0)
+		return -1;
+	return make_log_file(conf_value(c->conf, "maillog_json_file"),
+	    ids.uids[O_LOG], ids.gids[G_ADMIN], e);
+}
