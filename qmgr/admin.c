@@ -19,8 +19,15 @@
 
 enum { GROUPS_MAX = 256 };
 
-enum op { OP_DELETE, OP_HOLD, OP_RELEASE, OP_REQUEUE, OP_EXPIRE,
-	OP_EXPIRE_NOW, OP_COUNT };
+enum op {
+	OP_DELETE,
+	OP_HOLD,
+	OP_RELEASE,
+	OP_REQUEUE,
+	OP_EXPIRE,
+	OP_EXPIRE_NOW,
+	OP_COUNT
+};
 
 static const struct {
 	const char *name, *done;
@@ -41,17 +48,17 @@ struct edit {
 	enum op op;
 	struct msg_out answer;
 	uint64_t count;
-	size_t open;            /* messages not yet done */
+	size_t open; /* messages not yet done */
 };
 
 /* One message of it. */
 struct edit_one {
-	struct list link;       /* in message->edit_waiters */
+	struct list link; /* in message->edit_waiters */
 	struct work work;
 	struct edit *edit;
 	struct queue_id id;
 	bool dir_known;
-	enum queue_dir dir;     /* where it is, and then where it went */
+	enum queue_dir dir; /* where it is, and then where it went */
 	bool done;
 	struct err e;
 };
@@ -82,7 +89,7 @@ admin_allowed(const struct qmgr *q, int fd)
 	if (peer.uid == 0 || peer.uid == geteuid())
 		return true;
 	return q->admin_group_known &&
-	    (peer.gid == q->admin_group || in_group(fd, q->admin_group));
+	       (peer.gid == q->admin_group || in_group(fd, q->admin_group));
 }
 
 static int
@@ -160,8 +167,8 @@ is_in(struct edit_one *one, enum queue_dir dir)
 {
 	int fd;
 
-	if (queue_open_file(one->edit->q->queue, dir, one->id, O_RDONLY, &fd,
-	        &one->e) != 0)
+	if (queue_open_file(
+		one->edit->q->queue, dir, one->id, O_RDONLY, &fd, &one->e) != 0)
 		return false;
 	close(fd);
 	one->dir = dir;
@@ -180,7 +187,7 @@ locate(struct edit_one *one)
 	if (op == OP_RELEASE)
 		return is_in(one, QUEUE_HOLD);
 	return is_in(one, QUEUE_HOLD) || is_in(one, QUEUE_ACTIVE) ||
-	    is_in(one, QUEUE_DEFERRED);
+	       is_in(one, QUEUE_DEFERRED);
 }
 
 static void

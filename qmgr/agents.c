@@ -103,7 +103,8 @@ give_up_entries(struct delivery *d, bool again, const char *why)
 static struct delivery *
 find_delivery(struct agent_conn *a, uint32_t id)
 {
-	LIST_EACH (&a->deliveries, link) {
+	LIST_EACH(&a->deliveries, link)
+	{
 		struct delivery *d = CONTAINER_OF(link, struct delivery, link);
 
 		if (d->id == id && !d->over)
@@ -115,7 +116,8 @@ find_delivery(struct agent_conn *a, uint32_t id)
 static struct rcpt *
 find_rcpt(struct delivery *d, uint32_t index)
 {
-	LIST_EACH (&d->batch->entries, link) {
+	LIST_EACH(&d->batch->entries, link)
+	{
 		struct sched_entry *e =
 		    CONTAINER_OF(link, struct sched_entry, link);
 		struct rcpt *r = CONTAINER_OF(e, struct rcpt, entry);
@@ -285,8 +287,10 @@ agent_lost(struct agent_conn *a)
 
 	list_remove(&a->link);
 	if (a->flying > 0)
-		log_warning(NULL, "delivery agent %s, process %u: gone with "
-		    "%u deliveries under way", a->service, a->pid, a->flying);
+		log_warning(NULL,
+		    "delivery agent %s, process %u: gone with "
+		    "%u deliveries under way",
+		    a->service, a->pid, a->flying);
 	while ((link = list_first(&a->deliveries)) != NULL) {
 		struct delivery *d = CONTAINER_OF(link, struct delivery, link);
 

@@ -8,38 +8,38 @@
 #include "qmgr/qmgr.h"
 
 struct agent_conn {
-	struct list link;         /* in qmgr.agents */
+	struct list link; /* in qmgr.agents */
 	struct qmgr *q;
 	struct server_conn *conn;
 	char *service;
 	uint32_t pid, credit, flying;
-	bool ready;               /* has reported all */
-	bool leaving;             /* takes nothing more */
-	struct list deliveries;   /* also those over, not yet on file */
+	bool ready;		/* has reported all */
+	bool leaving;		/* takes nothing more */
+	struct list deliveries; /* also those over, not yet on file */
 };
 
 /* One MSG_DELIVER. It lives until its results are on file. */
 struct delivery {
-	struct list link;         /* in agent->deliveries */
+	struct list link;	  /* in agent->deliveries */
 	struct agent_conn *agent; /* NULL: gone */
 	struct qmgr *q;
-	struct message *message;  /* valid while a result is missing */
+	struct message *message; /* valid while a result is missing */
 	struct sched_batch *batch;
 	uint32_t id;
 	bool over;
-	unsigned unwritten;       /* results not yet on file */
+	unsigned unwritten; /* results not yet on file */
 	unsigned results, unreached;
-	char *reason;             /* why it was not reached */
+	char *reason; /* why it was not reached */
 };
 
 /* A connection. */
 struct conn {
 	struct qmgr *q;
 	struct agent_conn *agent; /* or NULL */
-	int slot;                 /* of an acceptor, or -1 */
+	int slot;		  /* of an acceptor, or -1 */
 	bool farewell;
-	bool admin;               /* public: may change the queue */
-	struct listing *listing;  /* public: where its listing is */
+	bool admin;		 /* public: may change the queue */
+	struct listing *listing; /* public: where its listing is */
 };
 struct conn *conn_of(struct server_conn *c);
 

@@ -123,8 +123,7 @@ message_bounce(struct message *m)
 		message_step(m);
 	} else {
 		m->busy = true;
-		client_call(
-		    m->q->bounce, &out, BOUNCE_TIMEOUT_MS, answered, m);
+		client_call(m->q->bounce, &out, BOUNCE_TIMEOUT_MS, answered, m);
 	}
 	msg_out_release(&out);
 }

@@ -29,8 +29,7 @@ struct transport {
 static bool
 is_of(const struct agent_conn *a, struct span name)
 {
-	return a->ready && !a->leaving &&
-	    span_eq(span_str(a->service), name);
+	return a->ready && !a->leaving && span_eq(span_str(a->service), name);
 }
 
 /* The one with the most room; NULL: none has any. */
@@ -40,7 +39,8 @@ find_agent(struct qmgr *q, struct span name, bool *out_any)
 	struct agent_conn *best = NULL;
 
 	*out_any = false;
-	LIST_EACH (&q->agents, link) {
+	LIST_EACH(&q->agents, link)
+	{
 		struct agent_conn *a =
 		    CONTAINER_OF(link, struct agent_conn, link);
 
@@ -49,7 +49,7 @@ find_agent(struct qmgr *q, struct span name, bool *out_any)
 		*out_any = true;
 		if (a->flying < a->credit &&
 		    (best == NULL ||
-		        a->credit - a->flying > best->credit - best->flying))
+			a->credit - a->flying > best->credit - best->flying))
 			best = a;
 	}
 	return best;
@@ -59,8 +59,7 @@ static void
 suspend(struct transport *t)
 {
 	scheduler_suspend(t->q->sched, t->sched,
-	    now_ms() + (uint64_t)t->q->conf->transport_retry_time,
-	    unavailable);
+	    now_ms() + (uint64_t)t->q->conf->transport_retry_time, unavailable);
 	qmgr_pump_soon(t->q);
 }
 
@@ -129,8 +128,8 @@ transport_served(struct qmgr *q, const char *service)
 
 /* ---- a batch to an agent ---- */
 static void
-begin_deliver(const struct message *m, const struct delivery *d,
-    struct msg_out *out)
+begin_deliver(
+    const struct message *m, const struct delivery *d, struct msg_out *out)
 {
 	const struct queue_message *q = m->open;
 
@@ -178,7 +177,8 @@ delivery_start(struct agent_conn *a, struct sched_batch *b)
 	list_push(&a->deliveries, &d->link);
 	a->flying++;
 	begin_deliver(d->message, d, &out);
-	LIST_EACH (&b->entries, link) {
+	LIST_EACH(&b->entries, link)
+	{
 		struct sched_entry *e =
 		    CONTAINER_OF(link, struct sched_entry, link);
 
@@ -199,7 +199,7 @@ serve_agents(struct qmgr *q, struct sched_transport *s)
 	bool any;
 
 	while ((a = find_agent(q, sched_transport_name(s), &any)) != NULL &&
-	    (b = scheduler_next(q->sched, s, now_ms())) != NULL)
+	       (b = scheduler_next(q->sched, s, now_ms())) != NULL)
 		delivery_start(a, b);
 	if (!any && sched_transport_queued(s) > 0)
 		touch(transport_of(q, s));
@@ -249,8 +249,8 @@ answer_discard(struct message *m, struct rcpt *r, const char *text)
 }
 
 static void
-answer_batch(struct qmgr *q, struct sched_batch *b, answer_fn answer,
-    const char *text)
+answer_batch(
+    struct qmgr *q, struct sched_batch *b, answer_fn answer, const char *text)
 {
 	struct message *m = CONTAINER_OF(b->message, struct message, sched);
 	struct list *link;
@@ -324,7 +324,7 @@ serve_suspended(struct qmgr *q)
 	char *copy;
 
 	while ((b = scheduler_next_suspended(q->sched, now_ms(), &reason)) !=
-	    NULL) {
+	       NULL) {
 		if (strcmp(reason, unavailable) == 0) {
 			answer_batch(q, b, answer_suspended, unavailable);
 			continue;
@@ -343,7 +343,7 @@ load_due(struct qmgr *q)
 	uint64_t wake_ms, now = now_ms();
 
 	while ((m = scheduler_load(q->sched, now, &wake_ms)) != NULL ||
-	    (m = scheduler_refill(q->sched)) != NULL)
+	       (m = scheduler_refill(q->sched)) != NULL)
 		message_load(CONTAINER_OF(m, struct message, sched));
 	if (wake_ms == UINT64_MAX)
 		timer_stop(q->due);

@@ -12,13 +12,13 @@
  */
 
 struct foreign {
-	struct list link;         /* in qmgr.foreign */
+	struct list link; /* in qmgr.foreign */
 	struct agent_conn *agent;
 	struct queue_id id;
 	uint32_t index;
-	struct message *message;  /* that holds rcpt */
+	struct message *message; /* that holds rcpt */
 	struct rcpt *rcpt;
-	bool answered;            /* the result is known: */
+	bool answered; /* the result is known: */
 	enum rcpt_action action;
 	char *dsn, *text, *remote, *diagnostic;
 };
@@ -37,7 +37,8 @@ foreign_free(struct foreign *f)
 static struct foreign *
 find(struct qmgr *q, struct queue_id id, uint32_t index)
 {
-	LIST_EACH (&q->foreign, link) {
+	LIST_EACH(&q->foreign, link)
+	{
 		struct foreign *f = CONTAINER_OF(link, struct foreign, link);
 
 		if (f->id.n == id.n && f->index == index)
@@ -80,18 +81,18 @@ apply(struct message *m, struct rcpt *r, const struct foreign *f)
 {
 	message_result(m, r,
 	    &(struct rcpt_result){ .action = f->action,
-	        .dsn = span_str(f->dsn),
-	        .text = span_str(f->text),
-	        .remote = span_str(f->remote),
-	        .diagnostic = span_str(f->diagnostic) });
+		.dsn = span_str(f->dsn),
+		.text = span_str(f->text),
+		.remote = span_str(f->remote),
+		.diagnostic = span_str(f->diagnostic) });
 }
 
 bool
 foreign_claim(struct message *m, struct rcpt *r)
 {
-	struct foreign *f = list_empty(&m->q->foreign) ?
-	    NULL :
-	    find(m->q, m->sched.id, r->index);
+	struct foreign *f = list_empty(&m->q->foreign)
+				? NULL
+				: find(m->q, m->sched.id, r->index);
 
 	if (f == NULL)
 		return false;
@@ -135,7 +136,8 @@ foreign_result(struct agent_conn *a, struct msg_in *in, uint32_t index,
 void
 foreign_lost(struct agent_conn *a)
 {
-	LIST_EACH (&a->q->foreign, link) {
+	LIST_EACH(&a->q->foreign, link)
+	{
 		struct foreign *f = CONTAINER_OF(link, struct foreign, link);
 		struct message *m = f->message;
 

@@ -12,10 +12,10 @@
  */
 
 enum {
-	RCPTS = 100,          /* read at a time */
-	RCPT_SPACE = 4096,    /* what one recipient takes at most */
-	ENTRY_SPACE = 8192,   /* what a message and one recipient take */
-	ITEMS_PAGE = 400,     /* files looked at for one page */
+	RCPTS = 100,	    /* read at a time */
+	RCPT_SPACE = 4096,  /* what one recipient takes at most */
+	ENTRY_SPACE = 8192, /* what a message and one recipient take */
+	ITEMS_PAGE = 400,   /* files looked at for one page */
 };
 
 struct item {
@@ -26,13 +26,13 @@ struct item {
 struct listing {
 	struct work work;
 	struct qmgr *q;
-	struct conn *conn;       /* NULL: gone */
+	struct conn *conn;	 /* NULL: gone */
 	struct request *request; /* being answered */
 	struct msg_out page;
 	bool busy, ids_only;
 	struct item *items;
 	size_t count, room, at;
-	uint32_t rcpt_at;        /* of item `at`: the next recipient */
+	uint32_t rcpt_at;	 /* of item `at`: the next recipient */
 	bool active[ITEMS_PAGE]; /* of items from `first` on */
 	bool expired[ITEMS_PAGE];
 	size_t first;
@@ -70,7 +70,7 @@ run_scan(struct work *work)
 
 	for (size_t i = 0; i < COUNT_OF(dirs) && !l->failed; i++)
 		l->failed = queue_scan(l->q->queue, dirs[i], on_entry,
-		                &(struct scan_dir){ l, dirs[i] }, &l->e) != 0;
+				&(struct scan_dir){ l, dirs[i] }, &l->e) != 0;
 }
 
 static void
@@ -108,8 +108,8 @@ put_rcpts(struct listing *l, struct queue_message *m)
 	struct queue_rcpt_status s[RCPTS];
 	int got;
 
-	while ((got = queue_message_rcpts(
-	            m, l->rcpt_at, RCPTS, r, s, NULL)) > 0) {
+	while (
+	    (got = queue_message_rcpts(m, l->rcpt_at, RCPTS, r, s, NULL)) > 0) {
 		for (int i = 0; i < got; i++, l->rcpt_at++) {
 			if (msg_space(&l->page) < RCPT_SPACE)
 				return false;
@@ -129,21 +129,20 @@ put_message(struct listing *l, const struct item *item)
 	bool whole;
 
 	if (queue_message_open(l->q->queue, item->dir, item->id, O_RDONLY,
-	        false, &m, NULL) != 0 &&
-	    queue_message_open(l->q->queue, QUEUE_DEFERRED, item->id,
-	        O_RDONLY, false, &m, NULL) != 0)
+		false, &m, NULL) != 0 &&
+	    queue_message_open(l->q->queue, QUEUE_DEFERRED, item->id, O_RDONLY,
+		false, &m, NULL) != 0)
 		return true;
 	msg_group_begin(&l->page, F_MESSAGE);
 	put_head(l, item);
 	msg_put_u64(&l->page, F_SIZE, m->content_size);
-	msg_put_u64(
-	    &l->page, F_ARRIVAL_US, (uint64_t)queue_id_us(item->id));
-	msg_put(&l->page, F_SENDER,
-	    span_slice(m->env.sender, 0, LIMIT_ADDRESS));
+	msg_put_u64(&l->page, F_ARRIVAL_US, (uint64_t)queue_id_us(item->id));
+	msg_put(
+	    &l->page, F_SENDER, span_slice(m->env.sender, 0, LIMIT_ADDRESS));
 	whole = put_rcpts(l, m);
 	msg_put_u64(&l->page, F_FLAGS,
 	    (whole ? 0 : QUEUE_ENTRY_MORE) |
-	        (expired ? QUEUE_ENTRY_EXPIRED : 0));
+		(expired ? QUEUE_ENTRY_EXPIRED : 0));
 	msg_group_end(&l->page);
 	queue_message_close(&m);
 	return whole;
@@ -155,7 +154,7 @@ run_page(struct work *work)
 	struct listing *l = CONTAINER_OF(work, struct listing, work);
 
 	while (l->at < l->count && l->at - l->first < ITEMS_PAGE &&
-	    msg_space(&l->page) > ENTRY_SPACE) {
+	       msg_space(&l->page) > ENTRY_SPACE) {
 		const struct item *item = &l->items[l->at];
 
 		if (l->ids_only) {

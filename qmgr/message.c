@@ -17,8 +17,8 @@ now_ms(void)
 }
 
 struct message *
-message_add(struct qmgr *q, struct queue_id id, enum queue_dir dir,
-    uint64_t due_ms)
+message_add(
+    struct qmgr *q, struct queue_id id, enum queue_dir dir, uint64_t due_ms)
 {
 	struct message *m;
 
@@ -59,8 +59,9 @@ message_expired(const struct sched_message *s)
 {
 	const uint8_t *p = (const uint8_t *)s;
 
-	return ((const struct message *)(const void *)(p -
-	            offsetof(struct message, sched)))
+	return (
+	    (const struct message *)(const void *)(p - offsetof(struct message,
+							   sched)))
 	    ->expire;
 }
 
@@ -68,7 +69,7 @@ void
 message_forget(struct message *m)
 {
 	BUG_ON(m->busy || !list_empty(&m->sent) || !list_empty(&m->failed) ||
-	    !list_empty(&m->deferred) || !list_empty(&m->held));
+	       !list_empty(&m->deferred) || !list_empty(&m->held));
 	scheduler_forget(m->q->sched, &m->sched);
 	message_close(m);
 	qmgr_pump_soon(m->q);
@@ -124,13 +125,13 @@ open_files(struct message *m)
 {
 	if (m->open != NULL)
 		return 0;
-	if (queue_message_open(m->q->queue, m->dir, m->sched.id, O_RDWR,
-	        false, &m->open, &m->e) != 0 ||
+	if (queue_message_open(m->q->queue, m->dir, m->sched.id, O_RDWR, false,
+		&m->open, &m->e) != 0 ||
 	    queue_open_file(m->q->queue, m->dir, m->sched.id, O_RDONLY,
-	        &m->read_fd, &m->e) != 0)
+		&m->read_fd, &m->e) != 0)
 		return -1;
 	m->not_yet = !m->forced && m->dir == QUEUE_DEFERRED &&
-	    (uint64_t)m->open->next_try_s * 1000 > now_ms() + 1000;
+		     (uint64_t)m->open->next_try_s * 1000 > now_ms() + 1000;
 	return 0;
 }
 
@@ -142,10 +143,10 @@ read_page(struct work *work)
 	m->page_count = -1;
 	if (open_files(m) != 0)
 		return;
-	m->page_count = m->not_yet ?
-	    0 :
-	    queue_message_rcpts(m->open, m->next_page, m->page_max, m->page,
-	        m->page_status, &m->e);
+	m->page_count = m->not_yet
+			    ? 0
+			    : queue_message_rcpts(m->open, m->next_page,
+				  m->page_max, m->page, m->page_status, &m->e);
 }
 
 /* ---- and back on the loop ---- */
@@ -214,8 +215,7 @@ page_read(struct work *work)
 		for (int i = 0; i < m->page_count; i++)
 			take_rcpt(m, (size_t)i);
 		m->next_page += (uint32_t)m->page_count;
-		more = m->page_count > 0 &&
-		    m->next_page < m->open->rcpt_count;
+		more = m->page_count > 0 && m->next_page < m->open->rcpt_count;
 	}
 	mem_free(m->page);
 	mem_free(m->page_status);

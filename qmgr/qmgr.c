@@ -12,10 +12,11 @@
 /* The queue manager: set-up and connections. */
 
 enum {
-	PRIVATE, PUBLIC,     /* listeners, as master.cf has them */
+	PRIVATE,
+	PUBLIC, /* listeners, as master.cf has them */
 	CREDIT = 1000,
-	PAGE = 1000,         /* recipients of one message in memory */
-	LEAVE_MS = 10 * 1000,/* for deliveries under way */
+	PAGE = 1000,	      /* recipients of one message in memory */
+	LEAVE_MS = 10 * 1000, /* for deliveries under way */
 	FILES_SPARE = 300,
 };
 
@@ -45,12 +46,12 @@ get_limits(void *arg, struct span transport, struct sched_limits *out)
 
 	out->concurrency_initial =
 	    (uint32_t)conf.initial_destination_concurrency;
-	out->concurrency_max = transport_number(q, transport,
-	    "_destination_concurrency_limit",
-	    conf.default_destination_concurrency_limit);
-	out->rcpts = transport_number(q, transport,
-	    "_destination_recipient_limit",
-	    conf.default_destination_recipient_limit);
+	out->concurrency_max =
+	    transport_number(q, transport, "_destination_concurrency_limit",
+		conf.default_destination_concurrency_limit);
+	out->rcpts =
+	    transport_number(q, transport, "_destination_recipient_limit",
+		conf.default_destination_recipient_limit);
 }
 
 /* An active message has two descriptors, and more on the way. */
@@ -125,21 +126,21 @@ on_due(void *arg)
 static void
 start_servers(struct qmgr *q)
 {
-	q->private = server_new(q->loop,
-	    &(struct server_options){ .handlers = private_handlers,
-	        .credit = CREDIT,
-	        .connections_max = 5000,
-	        .opened = on_opened,
-	        .closed = on_closed,
-	        .arg = q });
-	q->public = server_new(q->loop,
-	    &(struct server_options){ .handlers = admin_handlers,
-	        .credit = 4,
-	        .connections_max = 200,
-	        .allow = allow_all,
-	        .opened = on_opened,
-	        .closed = on_closed,
-	        .arg = q });
+	q->private = server_new(
+	    q->loop, &(struct server_options){ .handlers = private_handlers,
+			 .credit = CREDIT,
+			 .connections_max = 5000,
+			 .opened = on_opened,
+			 .closed = on_closed,
+			 .arg = q });
+	q->public = server_new(
+	    q->loop, &(struct server_options){ .handlers = admin_handlers,
+			 .credit = 4,
+			 .connections_max = 200,
+			 .allow = allow_all,
+			 .opened = on_opened,
+			 .closed = on_closed,
+			 .arg = q });
 }
 
 /* ---- callbacks of the skeleton ---- */
@@ -154,8 +155,8 @@ qmgr_start(struct daemon *d, struct err *e)
 	list_init(&q->agents);
 	list_init(&q->foreign);
 	table_init(&q->expected);
-	if (queue_open(daemon_common(d)->queue_directory, q->loop, &q->queue,
-	        e) != 0)
+	if (queue_open(
+		daemon_common(d)->queue_directory, q->loop, &q->queue, e) != 0)
 		return -1;
 	q->sched = scheduler_new(&(struct sched_options){
 	    .messages_max = messages_max(),
@@ -168,8 +169,8 @@ qmgr_start(struct daemon *d, struct err *e)
 	q->due = timer_new(q->loop, on_due, q);
 	q->stuck = timer_new(q->loop, qmgr_unstick, q);
 	q->admin_group_known = !daemon_private(d) &&
-	    priv_lookup_group(daemon_common(d)->admin_group, &q->admin_group,
-	        NULL) == 0;
+			       priv_lookup_group(daemon_common(d)->admin_group,
+				   &q->admin_group, NULL) == 0;
 	q->bounce = daemon_connect(d, "bounce");
 	start_servers(q);
 	return qmgr_recover(q, e);
@@ -186,9 +187,9 @@ qmgr_control(struct daemon *d, struct msg_in *m)
 static bool
 deliveries_under_way(struct qmgr *q)
 {
-	LIST_EACH (&q->agents, link)
-		if (CONTAINER_OF(link, struct agent_conn, link)->flying > 0)
-			return true;
+	LIST_EACH(&q->agents, link)
+	if (CONTAINER_OF(link, struct agent_conn, link)->flying > 0)
+		return true;
 	return work_pending() > 0;
 }
 

@@ -31,26 +31,26 @@ struct qmgr {
 	struct scheduler *sched;
 	struct server *private, *public;
 	struct client *bounce;
-	struct timer *due;          /* the next message's time */
-	struct timer *stuck;        /* when to try failed steps again */
+	struct timer *due;   /* the next message's time */
+	struct timer *stuck; /* when to try failed steps again */
 	bool pump_planned;
 	/* start */
-	unsigned scans;             /* under way */
-	bool dispatching;           /* agents have reported, or 2 s */
+	unsigned scans;	  /* under way */
+	bool dispatching; /* agents have reported, or 2 s */
 	struct timer *grace;
-	struct timer *incoming;     /* when to look into incoming/ */
-	struct table expected;      /* pids of agents, not yet registered */
+	struct timer *incoming; /* when to look into incoming/ */
+	struct table expected;	/* pids of agents, not yet registered */
 	bool pids_known;
-	uint8_t slots[32];          /* of acceptors that are connected */
+	uint8_t slots[32]; /* of acceptors that are connected */
 	/* agents */
 	struct list agents;
-	uint32_t last_id;           /* of MSG_DELIVER */
-	struct list foreign;        /* struct foreign, foreign.c */
-	bool peer_is_admin;         /* of the connection being accepted */
+	uint32_t last_id;    /* of MSG_DELIVER */
+	struct list foreign; /* struct foreign, foreign.c */
+	bool peer_is_admin;  /* of the connection being accepted */
 	bool admin_group_known;
 	gid_t admin_group;
 	bool leaving;
-	uint64_t leave_ms;          /* at the latest */
+	uint64_t leave_ms; /* at the latest */
 };
 
 /* ---- messages (message.c, settle.c) ---- */
@@ -59,7 +59,7 @@ struct qmgr {
  * with the envelope's texts. */
 struct rcpt {
 	struct sched_entry entry;
-	struct list link;           /* in a list of results, or held */
+	struct list link; /* in a list of results, or held */
 	uint32_t index;
 	uint64_t mark_at;
 	uint32_t notify, flags, lost;
@@ -68,16 +68,16 @@ struct rcpt {
 	enum rcpt_action action;
 	char *dsn, *text, *remote, *diagnostic;
 	int64_t at_us;
-	struct delivery *delivery;  /* that waits for it to be written */
+	struct delivery *delivery; /* that waits for it to be written */
 };
 
 /* What becomes of a message for another reason than its recipients. */
 enum verdict {
 	VERDICT_NONE,
-	VERDICT_GONE,    /* no such file */
+	VERDICT_GONE,	 /* no such file */
 	VERDICT_CORRUPT, /* it does not verify */
-	VERDICT_RETRY,   /* it could not be read */
-	VERDICT_LATER,   /* not due yet */
+	VERDICT_RETRY,	 /* it could not be read */
+	VERDICT_LATER,	 /* not due yet */
 };
 
 enum edit_op { EDIT_NONE, EDIT_DELETE, EDIT_HOLD, EDIT_REQUEUE };
@@ -89,41 +89,41 @@ struct message {
 	bool busy;
 	enum queue_dir dir;
 	struct log_ctx log;
-	bool forced;                /* try now, whatever the notes say */
-	bool expire;                /* postsuper -e: at its next failure */
+	bool forced;		    /* try now, whatever the notes say */
+	bool expire;		    /* postsuper -e: at its next failure */
 	struct queue_message *open; /* while active */
-	int read_fd;                /* of the same file, for agents */
+	int read_fd;		    /* of the same file, for agents */
 	int64_t active_us;
-	uint32_t done_count;        /* recipients that are done, in all */
+	uint32_t done_count; /* recipients that are done, in all */
 	enum verdict verdict;
-	bool retry_now;             /* an agent died with its recipients */
-	bool load_next;             /* a page is to be read after this step */
+	bool retry_now; /* an agent died with its recipients */
+	bool load_next; /* a page is to be read after this step */
 	/* a page, between thread and loop */
 	uint32_t next_page, page_max;
 	struct queue_rcpt *page;
 	struct queue_rcpt_status *page_status;
-	int page_count;             /* -1: e says why not */
+	int page_count; /* -1: e says why not */
 	struct err e;
 	bool not_yet;
 	/* results of this round */
 	struct list sent, failed, deferred; /* struct rcpt, by rcpt.link */
-	struct list held;           /* another qmgr gave them to an agent */
+	struct list held; /* another qmgr gave them to an agent */
 	size_t failed_count;
-	struct list writing;        /* being written by the thread */
+	struct list writing; /* being written by the thread */
 	struct queue_note *notes;
 	size_t note_count;
 	int64_t next_try_s;
-	bool step_failed;           /* e says why */
-	bool stuck;                 /* tried again by the timer */
+	bool step_failed; /* e says why */
+	bool stuck;	  /* tried again by the timer */
 	struct list stuck_link;
 	enum edit_op edit;
-	struct list edit_waiters;   /* struct edit_one, admin.c */
+	struct list edit_waiters; /* struct edit_one, admin.c */
 };
 
 /* A message of that id lies in dir: known from now on, due at that time
  * (ms). NULL: it was known. */
-struct message *message_add(struct qmgr *q, struct queue_id id,
-    enum queue_dir dir, uint64_t due_ms);
+struct message *message_add(
+    struct qmgr *q, struct queue_id id, enum queue_dir dir, uint64_t due_ms);
 void message_forget(struct message *m);
 /* Loads what is due, sends out what can go; from the loop, soon. */
 void qmgr_pump_soon(void *q);
@@ -136,7 +136,7 @@ void message_withdraw(struct message *m);
 void message_close(struct message *m);
 /* postsuper -e was said about it. */
 bool message_expired(const struct sched_message *s);
-void qmgr_unstick(void *q);     /* timer_fn */
+void qmgr_unstick(void *q); /* timer_fn */
 
 struct rcpt *rcpt_new(const struct queue_rcpt *r,
     const struct queue_rcpt_status *s, uint32_t index);
@@ -146,8 +146,8 @@ struct rcpt_result {
 	struct span dsn, text, remote, diagnostic;
 };
 /* Takes the result of a recipient that is in no batch and no queue. */
-void message_result(struct message *m, struct rcpt *r,
-    const struct rcpt_result *res);
+void message_result(
+    struct message *m, struct rcpt *r, const struct rcpt_result *res);
 /* The same with the log line, for what qmgr answers itself. */
 void message_result_own(struct message *m, struct rcpt *r,
     enum rcpt_action action, const char *dsn, const char *text);

@@ -6,18 +6,18 @@
 
 struct scheduler {
 	struct sched_options options;
-	struct table messages;  /* by id */
-	struct heap waiting;    /* of sched_message.due */
-	struct list refill;     /* of sched_message.link */
-	struct list finished;   /* of sched_message.link */
-	uint32_t active;        /* messages LOADING or ACTIVE */
-	uint32_t rcpts;         /* recipients queued or flying */
+	struct table messages; /* by id */
+	struct heap waiting;   /* of sched_message.due */
+	struct list refill;    /* of sched_message.link */
+	struct list finished;  /* of sched_message.link */
+	uint32_t active;       /* messages LOADING or ACTIVE */
+	uint32_t rcpts;	       /* recipients queued or flying */
 	struct list transports;
 	struct table by_name;
-	struct list suspended;  /* of sched_dest.suspended: with recipients */
-	struct list dead;       /* of sched_dest.dead */
+	struct list suspended; /* of sched_dest.suspended: with recipients */
+	struct list dead;      /* of sched_dest.dead */
 	uint64_t vtime, seq;
-	uint64_t now_ms;        /* as last heard */
+	uint64_t now_ms; /* as last heard */
 };
 
 struct sched_transport {
@@ -27,27 +27,27 @@ struct sched_transport {
 	struct sched_limits limits;
 	struct table by_nexthop;
 	struct list dests;
-	struct heap ready;      /* of sched_dest.ready */
-	uint64_t until_ms;      /* suspended */
+	struct heap ready; /* of sched_dest.ready */
+	uint64_t until_ms; /* suspended */
 	char *reason;
 	size_t queued;
 	void *data;
 };
 
 struct sched_dest {
-	struct list link;       /* in transport->dests */
-	struct list suspended;  /* in scheduler.suspended */
-	struct list dead;       /* in scheduler.dead */
+	struct list link;	/* in transport->dests */
+	struct list suspended;	/* in scheduler.suspended */
+	struct list dead;	/* in scheduler.dead */
 	struct heap_node ready; /* in transport->ready */
 	struct sched_transport *transport;
 	char *key;
 	size_t key_len, nexthop_len; /* the next hop is key's beginning */
 	struct heap peers;
-	struct sched_peer *recent;   /* that a recipient was last added to */
+	struct sched_peer *recent; /* that a recipient was last added to */
 	uint32_t busy, window;
 	double fail_cohorts;
 	uint64_t served;
-	uint64_t until_ms;      /* dead */
+	uint64_t until_ms; /* dead */
 	char *reason;
 };
 
@@ -95,8 +95,7 @@ dest_free(struct sched_dest *d)
 
 	while ((n = heap_first(&d->peers)) != NULL)
 		peer_free(CONTAINER_OF(n, struct sched_peer, node));
-	table_remove(
-	    &d->transport->by_nexthop, span_of(d->key, d->key_len));
+	table_remove(&d->transport->by_nexthop, span_of(d->key, d->key_len));
 	heap_remove(&d->transport->ready, &d->ready);
 	heap_release(&d->peers);
 	list_remove(&d->link);
@@ -259,9 +258,9 @@ scheduler_refill(struct scheduler *s)
 uint32_t
 scheduler_page(const struct scheduler *s)
 {
-	const uint32_t room = s->rcpts < s->options.rcpts_max ?
-	    s->options.rcpts_max - s->rcpts :
-	    1;
+	const uint32_t room = s->rcpts < s->options.rcpts_max
+				  ? s->options.rcpts_max - s->rcpts
+				  : 1;
 
 	return room < s->options.page ? room : s->options.page;
 }
@@ -352,9 +351,9 @@ scheduler_next_transport(struct scheduler *s, struct sched_transport *after)
 	struct list *link =
 	    after == NULL ? s->transports.next : after->link.next;
 
-	return link == &s->transports ?
-	    NULL :
-	    CONTAINER_OF(link, struct sched_transport, link);
+	return link == &s->transports
+		   ? NULL
+		   : CONTAINER_OF(link, struct sched_transport, link);
 }
 
 struct sched_transport *
@@ -524,7 +523,7 @@ take_batch(struct scheduler *s, struct sched_dest *d)
 	b->dest = d;
 	list_init(&b->entries);
 	while (b->count < d->transport->limits.rcpts &&
-	    (link = list_first(&p->entries)) != NULL) {
+	       (link = list_first(&p->entries)) != NULL) {
 		list_remove(link);
 		list_push(&b->entries, link);
 		CONTAINER_OF(link, struct sched_entry, link)->peer = NULL;
@@ -548,8 +547,7 @@ take_batch(struct scheduler *s, struct sched_dest *d)
 }
 
 struct sched_batch *
-scheduler_next(
-    struct scheduler *s, struct sched_transport *t, uint64_t now_ms)
+scheduler_next(struct scheduler *s, struct sched_transport *t, uint64_t now_ms)
 {
 	struct heap_node *n;
 	struct sched_dest *d;
@@ -573,7 +571,8 @@ scheduler_next(
 static void
 sweep_dead(struct scheduler *s)
 {
-	LIST_EACH (&s->dead, link) {
+	LIST_EACH(&s->dead, link)
+	{
 		struct sched_dest *d =
 		    CONTAINER_OF(link, struct sched_dest, dead);
 
@@ -600,8 +599,8 @@ scheduler_next_suspended(
 			place(s, d);
 			continue;
 		}
-		*out_reason = d->until_ms > now_ms ? d->reason :
-		                                     d->transport->reason;
+		*out_reason =
+		    d->until_ms > now_ms ? d->reason : d->transport->reason;
 		b = take_batch(s, d);
 		place(s, d);
 		return b;
@@ -688,8 +687,8 @@ scheduler_batch_done(struct scheduler *s, struct sched_batch **batch,
 static void
 place_all(struct scheduler *s, struct sched_transport *t)
 {
-	LIST_EACH (&t->dests, link)
-		place(s, CONTAINER_OF(link, struct sched_dest, link));
+	LIST_EACH(&t->dests, link)
+	place(s, CONTAINER_OF(link, struct sched_dest, link));
 }
 
 void
@@ -705,12 +704,14 @@ scheduler_suspend(struct scheduler *s, struct sched_transport *t,
 void
 scheduler_revive(struct scheduler *s)
 {
-	LIST_EACH (&s->transports, link) {
+	LIST_EACH(&s->transports, link)
+	{
 		struct sched_transport *t =
 		    CONTAINER_OF(link, struct sched_transport, link);
 
 		t->until_ms = 0;
-		LIST_EACH (&t->dests, dest) {
+		LIST_EACH(&t->dests, dest)
+		{
 			struct sched_dest *d =
 			    CONTAINER_OF(dest, struct sched_dest, link);
 

@@ -48,45 +48,45 @@ enum sched_state {
 struct sched_message {
 	struct queue_id id;
 	enum sched_state state;
-	struct heap_node due;    /* key: time in ms */
-	struct list link;        /* in one of the scheduler's lists */
-	struct list peers;       /* struct sched_peer */
-	uint64_t vtime;          /* of the next group */
+	struct heap_node due;	 /* key: time in ms */
+	struct list link;	 /* in one of the scheduler's lists */
+	struct list peers;	 /* struct sched_peer */
+	uint64_t vtime;		 /* of the next group */
 	uint32_t queued, flying; /* recipients */
-	bool more;               /* there are pages left */
-	bool withdrawn;          /* load no more pages */
+	bool more;		 /* there are pages left */
+	bool withdrawn;		 /* load no more pages */
 };
 
 struct sched_entry {
 	struct list link;
 	struct sched_message *message;
-	struct sched_peer *peer;   /* while queued */
+	struct sched_peer *peer; /* while queued */
 };
 
 /* Recipients of one message that go out together. */
 struct sched_batch {
 	struct sched_message *message;
 	struct sched_dest *dest;
-	struct list entries;       /* struct sched_entry */
+	struct list entries; /* struct sched_entry */
 	size_t count;
-	void *data;                /* the owner's */
+	void *data; /* the owner's */
 };
 
 struct sched_limits {
 	uint32_t concurrency_initial; /* 5 */
 	uint32_t concurrency_max;     /* 20 */
-	uint32_t rcpts;               /* in a batch; 1: the recipient's address
-	                                 is part of the destination */
+	uint32_t rcpts;		      /* in a batch; 1: the recipient's address
+					 is part of the destination */
 };
 
 struct sched_options {
-	uint32_t messages_max;     /* qmgr_message_active_limit */
-	uint32_t rcpts_max;        /* qmgr_message_recipient_limit */
-	uint32_t page;             /* recipients of a message in memory */
-	uint64_t dead_ms;          /* minimal_backoff_time */
+	uint32_t messages_max; /* qmgr_message_active_limit */
+	uint32_t rcpts_max;    /* qmgr_message_recipient_limit */
+	uint32_t page;	       /* recipients of a message in memory */
+	uint64_t dead_ms;      /* minimal_backoff_time */
 	/* The limits of a transport, asked once. */
-	void (*limits)(void *arg, struct span transport,
-	    struct sched_limits *out);
+	void (*limits)(
+	    void *arg, struct span transport, struct sched_limits *out);
 	void *arg;
 };
 
@@ -97,28 +97,28 @@ void scheduler_free(struct scheduler **s);
 /* ---- messages ---- */
 /* A message (its id set, else zeroed) that is due at due_ms. False: the id is
  * already known. */
-bool scheduler_add(struct scheduler *s, struct sched_message *m,
-    uint64_t due_ms);
+bool scheduler_add(
+    struct scheduler *s, struct sched_message *m, uint64_t due_ms);
 struct sched_message *scheduler_find(struct scheduler *s, struct queue_id id);
 /* Steps through all messages; NULL at the end. Only scheduler_forget of the
  * one just returned may come between. */
 void scheduler_each(const struct scheduler *s, struct table_iter *it);
-struct sched_message *scheduler_each_next(const struct scheduler *s,
-    struct table_iter *it);
+struct sched_message *scheduler_each_next(
+    const struct scheduler *s, struct table_iter *it);
 size_t scheduler_count(const struct scheduler *s);
 size_t scheduler_active(const struct scheduler *s);
 
 /* Takes a message out for good (WAITING or DONE). */
 void scheduler_forget(struct scheduler *s, struct sched_message *m);
 /* Sets the time of a WAITING or DONE message, which waits then. */
-void scheduler_wait(struct scheduler *s, struct sched_message *m,
-    uint64_t due_ms);
+void scheduler_wait(
+    struct scheduler *s, struct sched_message *m, uint64_t due_ms);
 
 /* The next message to be opened and its first page read (state LOADING), or
  * NULL; *out_wake_ms: when to ask again for lack of due ones (UINT64_MAX:
  * none waits). */
-struct sched_message *scheduler_load(struct scheduler *s, uint64_t now_ms,
-    uint64_t *out_wake_ms);
+struct sched_message *scheduler_load(
+    struct scheduler *s, uint64_t now_ms, uint64_t *out_wake_ms);
 /* The next message of which another page may be read (state LOADING). */
 struct sched_message *scheduler_refill(struct scheduler *s);
 /* How many recipients the page may have (at least 1). */
@@ -135,12 +135,12 @@ void scheduler_loaded(struct scheduler *s, struct sched_message *m, bool more);
 struct sched_message *scheduler_finished(struct scheduler *s);
 /* Takes one queued recipient back (to be freed), NULL: none is queued. Those
  * in delivery come to their end; no page is loaded any more. */
-struct sched_entry *scheduler_withdraw(struct scheduler *s,
-    struct sched_message *m);
+struct sched_entry *scheduler_withdraw(
+    struct scheduler *s, struct sched_message *m);
 
 /* ---- deliveries ---- */
-struct sched_transport *scheduler_transport(struct scheduler *s,
-    struct span name);
+struct sched_transport *scheduler_transport(
+    struct scheduler *s, struct span name);
 struct sched_transport *scheduler_next_transport(struct scheduler *s,
     struct sched_transport *after); /* NULL: the first, the end */
 struct span sched_transport_name(const struct sched_transport *t);
@@ -153,17 +153,17 @@ void sched_transport_set(struct sched_transport *t, void *data);
 size_t sched_transport_queued(const struct sched_transport *t);
 
 /* The next batch for a transport, or NULL. It is in delivery from now on. */
-struct sched_batch *scheduler_next(struct scheduler *s,
-    struct sched_transport *t, uint64_t now_ms);
+struct sched_batch *scheduler_next(
+    struct scheduler *s, struct sched_transport *t, uint64_t now_ms);
 /* The next batch that is not to be tried now, of a dead destination or a
  * suspended transport, with the reason; or NULL. */
-struct sched_batch *scheduler_next_suspended(struct scheduler *s,
-    uint64_t now_ms, const char **out_reason);
+struct sched_batch *scheduler_next_suspended(
+    struct scheduler *s, uint64_t now_ms, const char **out_reason);
 
 /* A recipient of a batch has its result: it is out of the batch and to be
  * freed by the owner. */
-void scheduler_entry_done(struct scheduler *s, struct sched_batch *b,
-    struct sched_entry *e);
+void scheduler_entry_done(
+    struct scheduler *s, struct sched_batch *b, struct sched_entry *e);
 /* Nothing happened to it: back to its queue. */
 void scheduler_entry_again(
     struct scheduler *s, struct sched_batch *b, struct sched_entry *e);
@@ -184,7 +184,7 @@ void scheduler_suspend(struct scheduler *s, struct sched_transport *t,
 void scheduler_revive(struct scheduler *s);
 
 /* When to try again what failed now: now + clamp(age, min, max). */
-uint64_t scheduler_backoff(uint64_t now_ms, uint64_t arrival_ms,
-    uint64_t min_ms, uint64_t max_ms);
+uint64_t scheduler_backoff(
+    uint64_t now_ms, uint64_t arrival_ms, uint64_t min_ms, uint64_t max_ms);
 
 #endif

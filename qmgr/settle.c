@@ -14,8 +14,8 @@
  */
 
 enum {
-	BOUNCE_EARLY = 500,      /* failures that need not wait for the rest */
-	AGAIN_MS = 10 * 1000,    /* after a step on the file that failed */
+	BOUNCE_EARLY = 500,   /* failures that need not wait for the rest */
+	AGAIN_MS = 10 * 1000, /* after a step on the file that failed */
 };
 
 /* ---- results ---- */
@@ -26,8 +26,7 @@ keep(struct span s)
 }
 
 void
-message_result(struct message *m, struct rcpt *r,
-    const struct rcpt_result *res)
+message_result(struct message *m, struct rcpt *r, const struct rcpt_result *res)
 {
 	list_remove(&r->link);
 	r->action = res->action;
@@ -71,13 +70,13 @@ log_own(const struct message *m, const struct rcpt *r, const char *status)
 }
 
 void
-message_result_own(struct message *m, struct rcpt *r,
-    enum rcpt_action action, const char *dsn, const char *text)
+message_result_own(struct message *m, struct rcpt *r, enum rcpt_action action,
+    const char *dsn, const char *text)
 {
 	message_result(m, r,
 	    &(struct rcpt_result){ .action = action,
-	        .dsn = span_str(dsn),
-	        .text = span_str(text) });
+		.dsn = span_str(dsn),
+		.text = span_str(text) });
 	log_own(m, r, NULL);
 }
 
@@ -93,12 +92,13 @@ rcpt_written(struct rcpt *r)
 static int
 write_marks(struct message *m)
 {
-	LIST_EACH (&m->writing, link) {
+	LIST_EACH(&m->writing, link)
+	{
 		const struct rcpt *r = CONTAINER_OF(link, struct rcpt, link);
 
 		if (queue_mark_at(m->open->fd, r->mark_at,
-		        r->action == RCPT_SENT ? RCPT_DONE : RCPT_BOUNCED,
-		        &m->e) != 0)
+			r->action == RCPT_SENT ? RCPT_DONE : RCPT_BOUNCED,
+			&m->e) != 0)
 			return -1;
 	}
 	return 0;
@@ -127,7 +127,7 @@ run_corrupt(struct work *work)
 	struct message *m = CONTAINER_OF(work, struct message, work);
 
 	m->step_failed = queue_move(m->q->queue, m->sched.id, m->dir,
-	                     QUEUE_CORRUPT, &m->e) != 0;
+			     QUEUE_CORRUPT, &m->e) != 0;
 }
 
 /* Marks, notes, and the move to where it waits. */
@@ -137,11 +137,11 @@ run_defer(struct work *work)
 	struct message *m = CONTAINER_OF(work, struct message, work);
 
 	m->step_failed = write_marks(m) != 0 ||
-	    queue_message_notes(m->open, m->notes, m->note_count,
-	        m->next_try_s, &m->e) != 0 ||
-	    (m->dir != QUEUE_DEFERRED &&
-	        queue_move(m->q->queue, m->sched.id, m->dir, QUEUE_DEFERRED,
-	            &m->e) != 0);
+			 queue_message_notes(m->open, m->notes, m->note_count,
+			     m->next_try_s, &m->e) != 0 ||
+			 (m->dir != QUEUE_DEFERRED &&
+			     queue_move(m->q->queue, m->sched.id, m->dir,
+				 QUEUE_DEFERRED, &m->e) != 0);
 }
 
 /* ---- and back on the loop ---- */
@@ -169,8 +169,8 @@ count(struct list *l)
 {
 	uint32_t n = 0;
 
-	LIST_EACH (l, link)
-		n++;
+	LIST_EACH(l, link)
+	n++;
 	return n;
 }
 
@@ -211,8 +211,8 @@ qmgr_unstick(void *arg)
 			list_push(&all, &m->stuck_link);
 	}
 	while (!list_empty(&all)) {
-		struct message *m = CONTAINER_OF(
-		    list_first(&all), struct message, stuck_link);
+		struct message *m =
+		    CONTAINER_OF(list_first(&all), struct message, stuck_link);
 
 		list_remove(&m->stuck_link);
 		m->stuck = false;
@@ -292,8 +292,7 @@ defer_done(struct work *work)
 	free_list(&m->deferred);
 	m->forced = false;
 	message_close(m);
-	scheduler_wait(
-	    m->q->sched, &m->sched, (uint64_t)m->next_try_s * 1000);
+	scheduler_wait(m->q->sched, &m->sched, (uint64_t)m->next_try_s * 1000);
 	edit_ready(m);
 	qmgr_pump_soon(q);
 }
@@ -306,9 +305,8 @@ too_old(const struct message *m)
 	const int64_t age_ms =
 	    (clock_wall_us() - queue_id_us(m->sched.id)) / 1000;
 
-	return age_ms > (m->open->env.sender.n > 0 ?
-	                     c->maximal_queue_lifetime :
-	                     c->bounce_queue_lifetime);
+	return age_ms > (m->open->env.sender.n > 0 ? c->maximal_queue_lifetime
+						   : c->bounce_queue_lifetime);
 }
 
 /* What was deferred once more, after its time, fails. */
@@ -338,8 +336,8 @@ by_index(const void *a, const void *b)
 {
 	const struct queue_note *x = a, *y = b;
 
-	return x->rcpt_index < y->rcpt_index ? -1 :
-	                                       x->rcpt_index > y->rcpt_index;
+	return x->rcpt_index < y->rcpt_index ? -1
+					     : x->rcpt_index > y->rcpt_index;
 }
 
 static void
@@ -349,7 +347,8 @@ make_notes(struct message *m)
 
 	m->note_count = count(&m->deferred);
 	m->notes = mem_alloc((m->note_count + 1) * sizeof(*m->notes));
-	LIST_EACH (&m->deferred, link) {
+	LIST_EACH(&m->deferred, link)
+	{
 		const struct rcpt *r = CONTAINER_OF(link, struct rcpt, link);
 
 		m->notes[n++] = (struct queue_note){
@@ -372,10 +371,10 @@ next_try_s(const struct message *m)
 	if (m->retry_now || m->edit == EDIT_REQUEUE)
 		return (int64_t)(now / 1000);
 	return (int64_t)(scheduler_backoff(now,
-	                     (uint64_t)queue_id_us(m->sched.id) / 1000,
-	                     (uint64_t)c->minimal_backoff_time,
-	                     (uint64_t)c->maximal_backoff_time) /
-	    1000);
+			     (uint64_t)queue_id_us(m->sched.id) / 1000,
+			     (uint64_t)c->minimal_backoff_time,
+			     (uint64_t)c->maximal_backoff_time) /
+			 1000);
 }
 
 static void
@@ -411,7 +410,8 @@ wait_again(struct message *m, uint64_t due_ms)
 static void
 finish(struct message *m)
 {
-	const bool whole = m->open != NULL && m->edit == EDIT_NONE &&
+	const bool whole =
+	    m->open != NULL && m->edit == EDIT_NONE &&
 	    list_empty(&m->deferred) &&
 	    m->done_count + count(&m->sent) == m->open->rcpt_count;
 
@@ -433,8 +433,8 @@ finish(struct message *m)
 		return;
 	}
 	if (m->open == NULL)
-		wait_again(m,
-		    now_ms() + (uint64_t)m->q->conf->minimal_backoff_time);
+		wait_again(
+		    m, now_ms() + (uint64_t)m->q->conf->minimal_backoff_time);
 	else if (whole || m->edit == EDIT_DELETE)
 		start_remove(m);
 	else
@@ -444,8 +444,7 @@ finish(struct message *m)
 void
 message_step(struct message *m)
 {
-	const bool over =
-	    m->sched.state == SCHED_DONE && list_empty(&m->held);
+	const bool over = m->sched.state == SCHED_DONE && list_empty(&m->held);
 
 	if (m->busy || m->stuck)
 		return;

@@ -15,7 +15,7 @@
  */
 
 enum {
-	GRACE_MS = 2000,       /* for agents of an earlier qmgr to report */
+	GRACE_MS = 2000,	 /* for agents of an earlier qmgr to report */
 	INCOMING_MS = 15 * 1000, /* for acceptors of an earlier qmgr to come */
 };
 
@@ -29,9 +29,9 @@ struct scan {
 	struct work work;
 	struct qmgr *q;
 	enum queue_dir dir;
-	int slot;               /* -1: all */
-	int64_t before_us;      /* incoming/: ids older than this go */
-	uint8_t living[32];     /* incoming/, slot -1: slots to leave alone */
+	int slot;	    /* -1: all */
+	int64_t before_us;  /* incoming/: ids older than this go */
+	uint8_t living[32]; /* incoming/, slot -1: slots to leave alone */
 	struct found *found;
 	size_t count, room;
 	unsigned removed;
@@ -71,13 +71,12 @@ run_scan(struct work *work)
 {
 	struct scan *s = CONTAINER_OF(work, struct scan, work);
 
-	s->failed =
-	    queue_scan(s->q->queue, s->dir, on_entry, s, &s->e) != 0;
+	s->failed = queue_scan(s->q->queue, s->dir, on_entry, s, &s->e) != 0;
 	if (s->dir != QUEUE_INCOMING)
 		return;
 	for (size_t i = 0; i < s->count; i++)
-		if (queue_remove(s->q->queue, s->found[i].id, QUEUE_INCOMING,
-		        NULL) == 0)
+		if (queue_remove(
+			s->q->queue, s->found[i].id, QUEUE_INCOMING, NULL) == 0)
 			s->removed++;
 }
 
@@ -100,8 +99,8 @@ scan_done(struct work *work)
 	struct qmgr *q = s->q;
 
 	if (s->failed)
-		log_error(NULL, "scan of %s/: %s", queue_dir_name(s->dir),
-		    s->e.text);
+		log_error(
+		    NULL, "scan of %s/: %s", queue_dir_name(s->dir), s->e.text);
 	for (size_t i = 0; s->dir != QUEUE_INCOMING && i < s->count; i++)
 		message_add(
 		    q, s->found[i].id, s->dir, due_ms(q, s, &s->found[i]));
@@ -231,7 +230,8 @@ qmgr_expect_pids(struct qmgr *q, struct msg_in *in)
 			table_put(&q->expected, pid_key(&pid), q);
 	}
 	q->pids_known = true;
-	LIST_EACH (&q->agents, link) {
+	LIST_EACH(&q->agents, link)
+	{
 		const struct agent_conn *a =
 		    CONTAINER_OF(link, struct agent_conn, link);
 
@@ -257,7 +257,7 @@ qmgr_recover(struct qmgr *q, struct err *e)
 		if (e->sysno != EAGAIN)
 			return -1;
 		log_warning(NULL, "waiting for the lock on the queue "
-		    "(pid/qmgr.lock): postsuper is at work?");
+				  "(pid/qmgr.lock): postsuper is at work?");
 		if (queue_lock(q->queue, true, &q->lock_fd, e) != 0)
 			return -1;
 	}

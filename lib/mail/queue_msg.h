@@ -17,12 +17,12 @@
  */
 
 enum {
-	QUEUE_LIST_IDS = 1,  /* F_FLAGS of MSG_QUEUE_LIST: only F_QUEUE_NAME
-	                        and F_QID */
+	QUEUE_LIST_IDS = 1, /* F_FLAGS of MSG_QUEUE_LIST: only F_QUEUE_NAME
+			       and F_QID */
 	/* F_FLAGS of a F_MESSAGE group */
-	QUEUE_ENTRY_MORE = 1,    /* the next group is the same message's */
+	QUEUE_ENTRY_MORE = 1,	 /* the next group is the same message's */
 	QUEUE_ENTRY_EXPIRED = 2, /* force-expired */
-	QUEUE_EDIT_MAX = 1000,   /* ids in one MSG_QUEUE_EDIT */
+	QUEUE_EDIT_MAX = 1000,	 /* ids in one MSG_QUEUE_EDIT */
 };
 
 /* F_OP of MSG_QUEUE_EDIT. */

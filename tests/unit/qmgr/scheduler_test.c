@@ -21,7 +21,8 @@ struct rcpt {
 struct message {
 	struct sched_message sched;
 	unsigned rcpts, loaded, answered;
-	/* The next hop of the i-th recipient is "dI", I = first + i % spread. */
+	/* The next hop of the i-th recipient is "dI", I = first + i % spread.
+	 */
 	unsigned first, spread;
 };
 
@@ -50,8 +51,8 @@ world_new(uint32_t batch)
 }
 
 static void
-world_start(struct world *w, uint32_t messages_max, uint32_t rcpts_max,
-    uint32_t page)
+world_start(
+    struct world *w, uint32_t messages_max, uint32_t rcpts_max, uint32_t page)
 {
 	w->s = scheduler_new(&(struct sched_options){
 	    .messages_max = messages_max,
@@ -107,7 +108,7 @@ load_all(struct world *w)
 	uint64_t wake;
 
 	while ((m = scheduler_load(w->s, w->now_ms, &wake)) != NULL ||
-	    (m = scheduler_refill(w->s)) != NULL)
+	       (m = scheduler_refill(w->s)) != NULL)
 		load_page(w, CONTAINER_OF(m, struct message, sched));
 }
 
@@ -358,8 +359,7 @@ a_dead_destination_rests(void **state)
 		tried++;
 	}
 	assert_true(tried >= 2 && tried <= 6);
-	while ((b = scheduler_next_suspended(w.s, w.now_ms, &reason)) !=
-	    NULL) {
+	while ((b = scheduler_next_suspended(w.s, w.now_ms, &reason)) != NULL) {
 		assert_string_equal(reason, "no route");
 		finish(&w, b, SCHED_NEUTRAL);
 		spared++;
