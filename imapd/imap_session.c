@@ -42,6 +42,8 @@ open_store(struct session *s, struct err *e)
 		.lockfile_arg = s,
 	};
 
+	if (session_confine(&user, e) != 0)
+		return -1;
 	return store_open(&user, &s->store, e);
 }
 

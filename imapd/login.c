@@ -77,6 +77,7 @@ login_end(struct login *l, const char *reason)
 	if (l->session != NULL)
 		stream_finish(&l->session, FAREWELL_MS);
 	imap_server_free(&l->server);
+	log_event(&l->log, "end", "connection from %s", l->remote);
 	leave_stage(l);
 	mem_free(l);
 }
@@ -235,6 +236,7 @@ login_new(struct login_stage *st, int fd, bool implicit_tls)
 	    stream_new(daemon_loop(st->daemon), fd, &limits, &handler, l);
 	stream_timeout(l->client, (uint64_t)st->conf->imap_login_timeout);
 	list_push(&st->logins, &l->link);
+	log_event(&l->log, "begin", "connection from %s", l->remote);
 	if (++st->count >= (size_t)st->conf->imap_login_client_limit) {
 		st->full = true;
 		daemon_accept(st->daemon, false);

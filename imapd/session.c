@@ -262,6 +262,7 @@ session_run(struct session *s)
 	s->server = imap_server_new(IMAP_AUTHENTICATED);
 	buf_init(&s->in, 2 * SESSION_READ);
 	s->watch_fd = -1;
+	log_event(NULL, "begin", "session of %s", s->user.name);
 	greet(s);
 	deadline = now_ms() + patience(s);
 	while (!s->closing)
@@ -273,6 +274,7 @@ session_run(struct session *s)
 	    s->end_reason != NULL ? s->end_reason : "Logged out", s->user.name,
 	    s->user.address, (unsigned long long)s->bytes_in,
 	    (unsigned long long)s->bytes_out);
+	log_event(NULL, "end", "session of %s", s->user.name);
 	imap_server_free(&s->server);
 	buf_release(&s->in);
 	return 0;

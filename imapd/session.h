@@ -75,6 +75,10 @@ bool session_flush_some(struct session *s);
 /* Sends bytes that need no copy, behind what waits. */
 bool session_send(struct session *s, struct span bytes);
 
+/* ---- session_confine.c ---- */
+/* Landlock and seccomp: the user's mail and nothing else, for good. */
+int session_confine(const struct store_user *user, struct err *e);
+
 /* ---- session_command.c: dispatch and the simple commands ---- */
 void session_command(struct session *s, const struct imap_cmd *c);
 void session_line(struct session *s, struct span line);

@@ -146,7 +146,8 @@ selected(const struct listing *l, const struct name *n)
 	       (n->attributes & SPECIAL) != 0;
 }
 
-/* RECURSIVEMATCH: is there a name below that would be taken? */
+/* RECURSIVEMATCH: is there a name below that would be taken, but that the
+ * patterns do not match (RFC 5258 3.5)? */
 static bool
 has_selected_child(const struct listing *l, const struct name *n)
 {
@@ -156,7 +157,7 @@ has_selected_child(const struct listing *l, const struct name *n)
 		if (child->utf8.n > n->utf8.n &&
 		    span_starts(child->utf8, n->utf8) &&
 		    child->utf8.p[n->utf8.n] == (uint8_t)l->separator &&
-		    selected(l, child))
+		    selected(l, child) && !matches(l, child))
 			return true;
 	}
 	return false;
@@ -263,7 +264,7 @@ mark_subscribed(void *arg, struct span name, unsigned attributes)
 	if ((l->c->list & LIST_SUBSCRIBED) == 0)
 		return;
 	/* Subscribed, but not there. */
-	add_name(l, name, BOX_NONEXISTENT | BOX_NOSELECT);
+	add_name(l, name, BOX_NONEXISTENT);
 	if (l->count > 0)
 		l->names[l->count - 1].subscribed = true;
 }

@@ -221,6 +221,7 @@ start(struct spawner *sp, const struct identity *id, int client,
 	s->address = mem_strdup(address);
 	list_push(&sp->sessions, &s->link);
 	sp->session_count++;
+	log_event(NULL, "begin", "session of %s", s->user);
 	*out_pid = pid;
 	return 0;
 }
@@ -228,6 +229,7 @@ start(struct spawner *sp, const struct identity *id, int client,
 void
 spawned_free(struct spawner *sp, struct spawned *s)
 {
+	log_event(NULL, "end", "session of %s", s->user);
 	list_remove(&s->link);
 	sp->session_count--;
 	close(s->control);

@@ -52,6 +52,7 @@ finish(struct intake *in, const struct err *e)
 
 	if (e != NULL)
 		queue_writer_abort(&in->w);
+	log_event(&in->log, "end", "%s", e != NULL ? e->text : "taken");
 	in->spec.done(in->spec.arg, in->id, e);
 	fixup_free(&in->fixup);
 	buf_release(&in->received);
@@ -297,6 +298,8 @@ begin(void *arg)
 	struct intake *in = arg;
 
 	open_writer(in);
+	log_event(&in->log, "begin", "from <%s>",
+	    log_quote(in->spec.sender, LIMIT_ADDRESS));
 	if (in->spec.uid >= 0)
 		log_info(&in->log, "uid=%lld from=<%s>",
 		    (long long)in->spec.uid,

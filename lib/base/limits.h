@@ -26,7 +26,8 @@ enum {
 
 	/* IMAP */
 	LIMIT_IMAP_LINE = 65536,      /* RFC 7162 4: 8192 */
-	LIMIT_IMAP_PRELOGIN = 16384,  /* one command before login */
+	LIMIT_IMAP_PRELOGIN = 36864,  /* one command before login; RFC 2971
+	                                 3.3: ID with 30 fields of 1054 */
 	LIMIT_IMAP_NESTING = 32,      /* parentheses in a command */
 	LIMIT_IMAP_COMMAND = 1 << 20, /* arena of one command */
 	LIMIT_MAILBOX_NAME = 1000,

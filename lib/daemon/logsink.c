@@ -145,6 +145,10 @@ logsink_child(struct err *e)
 	if (sink.fd >= 0)
 		close(sink.fd);
 	sink.fd = -1;
+	/* So does its loop, with what is on it. */
+	sink.loop = NULL;
+	sink.channel = NULL;
+	sink.retry = NULL;
 	log_set_sink(NULL, NULL);
 	if (ring_new(RING_SIZE, &sink.ring, e) != 0)
 		return -1;

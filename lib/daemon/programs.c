@@ -5,7 +5,9 @@
 #include <string.h>
 
 extern const struct param bounce_params[];
+extern const struct param auth_params[];
 extern const struct param imapd_params[];
+extern const struct param local_params[];
 extern const struct param log_params[];
 extern const struct param pickup_params[];
 extern const struct param qmgr_params[];
@@ -39,14 +41,20 @@ const struct program programs[] = {
 	    .is_agent = true,
 	    .params = smtp_params },
 	/* Its parent makes lock files for its children and becomes users. */
-	{ .name = "local", .caps = local_caps, .is_agent = true },
+	{ .name = "local",
+	    .caps = local_caps,
+	    .is_agent = true,
+	    .params = local_params },
 	{ .name = "bounce",
 	    .user_param = "mail_owner",
 	    .single = true,
 	    .needs_slot = true,
 	    .params = bounce_params },
 	/* Forks the workers that ask PAM, then becomes auth_owner. */
-	{ .name = "auth", .caps = auth_caps, .single = true },
+	{ .name = "auth",
+	    .caps = auth_caps,
+	    .single = true,
+	    .params = auth_params },
 	{ .name = "resolver",
 	    .user_param = "net_owner",
 	    .single = true,

@@ -52,6 +52,8 @@
 	X(MSG_AUTH_DONE, 75)    /* F_USER [F_TICKET]; failures: MSG_ERROR */   \
 	X(MSG_TICKET, 76)       /* spawner: F_TICKET F_PID; MSG_USER_INFO */   \
 	X(MSG_AUTH_CANCEL, 77)  /* F_SESSION: the client gave up */            \
+	X(MSG_AUTH_WORK, 78)    /* auth to its worker: F_OP ... */             \
+	X(MSG_AUTH_WORK_DONE, 79)/* worker: MSG_AUTH_WORK is done */           \
 	/* resolver */                                                         \
 	X(MSG_DNS, 80)          /* F_NAME F_RRTYPE */                          \
 	X(MSG_DNS_ANSWER, 81)   /* F_RCODE F_SECURE F_TTL F_RR groups */       \
@@ -62,6 +64,7 @@
 	/* worker of local */                                                  \
 	X(MSG_WORK, 95)         /* parent: fd message, one recipient */        \
 	X(MSG_WORK_DONE, 96)    /* worker: result, or F_ADDRESS... to forward*/\
+	X(MSG_FORK, 97)         /* dispatcher: fd worker's, F_USER F_UID F_GID */\
 	/* log */                                                              \
 	X(MSG_LOG_ATTACH, 100)  /* fd ring, F_SERVICE F_PID */                 \
 	X(MSG_LOG_PING, 101)    /* there is something in my ring */            \

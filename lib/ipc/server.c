@@ -39,6 +39,7 @@ struct request {
 	struct server_conn *conn; /* NULL: gone */
 	uint32_t id;
 	uint64_t trace;
+	enum msg_type type;
 	struct request **watch;   /* set NULL when this is freed */
 };
 
@@ -69,6 +70,16 @@ allowed(const struct server *s, const struct peer *peer)
 
 /* ---- requests ---- */
 
+/* What a process has in hand shows in the trace, whatever becomes of it. */
+static void
+trace_request(const struct request *r, enum msg_type type, const char *what)
+{
+	const struct log_ctx ctx = { .trace = r->trace };
+	const char *name = msg_type_name(type);
+
+	log_event(&ctx, what, "%s", name != NULL ? name : "?");
+}
+
 static struct request *
 request_new(struct server_conn *conn, const struct msg_in *m)
 {
@@ -81,6 +92,8 @@ request_new(struct server_conn *conn, const struct msg_in *m)
 	if (r->id != 0) {
 		conn->open++;
 		conn->server->open++;
+		trace_request(r, m->type, "begin");
+		r->type = m->type;
 	}
 	return r;
 }
@@ -93,6 +106,8 @@ request_drop(struct request **r)
 	*r = NULL;
 	if (gone == NULL)
 		return;
+	if (gone->id != 0)
+		trace_request(gone, gone->type, "end");
 	if (gone->conn != NULL && gone->id != 0) {
 		gone->conn->open--;
 		gone->conn->server->open--;

@@ -164,6 +164,12 @@ loop_free(struct loop **ref)
 }
 
 void
+loop_forget(void)
+{
+	uv_library_shutdown();
+}
+
+void
 loop_run(struct loop *loop)
 {
 	while (!loop->stopping)

@@ -25,6 +25,12 @@ void loop_free(struct loop **loop);
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
 
+/* In a forked child that will never run a loop, before it closes descriptors:
+ * takes back what the library would else do to descriptors of its numbers at
+ * each further fork (PAM modules fork). Works once: the children of such a
+ * process must not call it again. */
+void loop_forget(void);
+
 /* Milliseconds on the monotonic clock, as of the start of this round. */
 uint64_t loop_now_ms(const struct loop *loop);
 

@@ -2,6 +2,8 @@
 #include "lib/proto/text_search.h"
 
 #include "lib/base/limits.h"
+#include "lib/base/mem.h"
+#include "lib/proto/address.h"
 #include "lib/proto/header.h"
 #include "lib/proto/rfc2047.h"
 #include "lib/proto/utf7.h"
@@ -99,6 +101,56 @@ in_body_of(struct span body, struct span needle)
 	return found;
 }
 
+static bool
+has_addresses(struct span name)
+{
+	static const char *const names[] = { "From", "To", "Cc", "Bcc",
+		"Sender", "Reply-To" };
+
+	for (size_t i = 0; i < COUNT_OF(names); i++)
+		if (span_ieq(name, span_str(names[i])))
+			return true;
+	return false;
+}
+
+/* As the envelope has them: "name <local@domain>, ...". */
+static bool
+in_addresses(struct span body, struct span needle)
+{
+	struct address_list list;
+	struct address_item item;
+	struct buf text;
+	bool found;
+
+	body = span_slice(body, 0, LIMIT_HEADER_FIELD);
+	buf_init(&text, 8 * body.n + 64);
+	address_list_init(&list, ADDRESS_LIST_HEADER, body);
+	while (address_list_next(&list, &item)) {
+		rfc2047_decode(item.name, &text);
+		buf_str(&text, " <");
+		buf_add(&text, item.addr.local);
+		buf_byte(&text, '@');
+		buf_add(&text, item.addr.domain);
+		buf_str(&text, ">, ");
+	}
+	address_list_release(&list);
+	found = contains(buf_span(&text), needle);
+	buf_release(&text);
+	return found;
+}
+
+/* Written plainly, an address is found without being parsed. */
+static bool
+in_field_body(struct span name, struct span body, struct span needle)
+{
+	if (needle.n == 0 || in_body_of(body, needle))
+		return true;
+	return has_addresses(name) &&
+	    (span_chr(body, '(') != SIZE_MAX ||
+		span_chr(body, '"') != SIZE_MAX) &&
+	    in_addresses(body, needle);
+}
+
 bool
 text_in_field(struct span header, struct span name, struct span needle)
 {
@@ -106,7 +158,7 @@ text_in_field(struct span header, struct span name, struct span needle)
 
 	while (header_next(&header, &f)) {
 		if (span_ieq(f.name, name) &&
-		    (needle.n == 0 || in_body_of(f.body, needle)))
+		    in_field_body(name, f.body, needle))
 			return true;
 	}
 	return false;

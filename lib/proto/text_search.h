@@ -21,7 +21,9 @@ void text_fold(struct span utf8, struct buf *out);
 /* Needles are folded UTF-8. An empty one is in everything. */
 bool text_in_header(struct span header, struct span needle);
 
-/* In any field of that name; an empty needle asks whether there is one. */
+/* In any field of that name; an empty needle asks whether there is one. In
+ * fields with addresses, comments and quotes inside an address do not hide it
+ * (RFC 3501 6.4.4 searches the envelope there). */
 bool text_in_field(struct span header, struct span name, struct span needle);
 
 /* In the text parts, or the headers of messages inside. */

@@ -109,6 +109,10 @@ int mailbox_lock(struct mailbox *mb, struct err *e);
 /* Number for a keyword, made if needed. Under the lock. -1: no room. */
 int mailbox_keyword_make(struct mailbox *mb, struct span name, struct err *e);
 
+/* A store of one mbox, INBOX, at an absolute path, with its index in memory. */
+int store_open_file(const char *path, int64_t size_max, struct store **out,
+    struct err *e);
+
 /* ---- names ---- */
 /* Is it INBOX, in any case? */
 bool name_is_inbox(struct span name);

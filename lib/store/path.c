@@ -9,11 +9,26 @@
 #include "lib/base/mem.h"
 #include "lib/os/fs.h"
 
-/* One step down; makes the directory if need be. */
+/* fd may be one that only names a directory. */
+static int
+sync_named(int fd, struct err *e)
+{
+	int rc, dir = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir < 0)
+		return err_sys(e, "open directory");
+	rc = fs_sync_dir(dir, e);
+	close(dir);
+	return rc;
+}
+
+/* One step down; makes the directory if need be. What lies above the user's
+ * mail may not be readable (Landlock, or a strict home): it is only passed
+ * through. */
 static int
 descend(int *fd, const char *name, mode_t mode, struct err *e)
 {
-	const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+	const int flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
 	int next = openat(*fd, name, flags);
 	struct err why = { 0 };
 
@@ -23,7 +38,7 @@ descend(int *fd, const char *name, mode_t mode, struct err *e)
 			*e = why;
 			return -1;
 		}
-		if (why.sysno != EEXIST && fs_sync_dir(*fd, e) != 0)
+		if (why.sysno != EEXIST && sync_named(*fd, e) != 0)
 			return -1;
 		next = openat(*fd, name, flags);
 	}
@@ -49,7 +64,7 @@ path_make_dir(const char *path, mode_t mode, int *out_fd, struct err *e)
 		return 0;
 	if (errno != ENOENT)
 		return err_sys(e, "%s", path);
-	fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(e, "/");
 	copy = rest = mem_strdup(path);
@@ -57,11 +72,13 @@ path_make_dir(const char *path, mode_t mode, int *out_fd, struct err *e)
 		if (*name != '\0')
 			rc = descend(&fd, name, mode, e);
 	mem_free(copy);
-	if (rc != 0) {
-		err_wrap(e, "%s", path);
-		close(fd);
-		return -1;
+	if (rc == 0) {
+		*out_fd = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (*out_fd < 0)
+			rc = err_sys(e, "open directory");
 	}
-	*out_fd = fd;
-	return 0;
+	close(fd);
+	if (rc != 0)
+		err_wrap(e, "%s", path);
+	return rc;
 }

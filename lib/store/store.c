@@ -34,6 +34,25 @@ store_open(const struct store_user *user, struct store **out, struct err *e)
 	return 0;
 }
 
+int
+store_open_file(const char *path, int64_t size_max, struct store **out,
+    struct err *e)
+{
+	struct store *s;
+
+	if (path[0] != '/')
+		return err_set(
+		    e, ERR_PERM, "5.3.5", "%s: not an absolute path", path);
+	s = MEM_NEW(s);
+	s->driver = &mbox_driver;
+	s->location.driver = LOCATION_MBOX;
+	s->location.inbox = mem_strdup(path);
+	s->location.index_memory = true;
+	s->user.size_max = size_max;
+	*out = s;
+	return 0;
+}
+
 void
 store_close(struct store **s)
 {

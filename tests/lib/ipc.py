@@ -202,7 +202,9 @@ class Daemon:
         shell = ["/bin/bash", "-c", 'exec "$@" 3<&%d 4<&%d %s' % (
             high[0], high[1], " ".join("%d<&-" % fd for fd in high)), "sh"]
         self.process = subprocess.Popen(
-            shell + argv, pass_fds=high, preexec_fn=_become, stdin=subprocess.DEVNULL,
+            shell + argv, pass_fds=high, preexec_fn=_become,
+            # The leak checker would trace itself, which seccomp refuses.
+            env=dict({"ASAN_OPTIONS": "detect_leaks=0"}, **os.environ), stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             text=True, errors="replace")
         for fd in high:

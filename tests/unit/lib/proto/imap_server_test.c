@@ -229,7 +229,7 @@ bounds_lines(void **state)
 	    "{5+}\r\nb NOOP\r\n",
 	    "a BAD Command line too long\r\n* BYE Command line too long\r\n");
 	flood(IMAP_NOT_AUTHENTICATED, "a LOGIN ", "{0+}\r\n", 10000, "\r\n",
-	    "a BAD Command line too long\r\n* BYE Command line too long\r\n");
+	    "a BAD Literal too large\r\n* BYE Literal too large\r\n");
 	flood(IMAP_NOT_AUTHENTICATED, "", "\x01\r\n", 50, "a NOOP\r\n",
 	    "* BAD Invalid tag\r\n* BAD Invalid tag\r\n* BAD Invalid tag\r\n"
 	    "* BAD Invalid tag\r\n* BAD Invalid tag\r\n* BAD Invalid tag\r\n"

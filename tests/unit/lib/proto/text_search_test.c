@@ -13,6 +13,7 @@
 static const char message[] =
     "Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?= AUS Wien\r\n"
     "To: Bob <bob@example.org>\r\nX-Empty:\r\n"
+    "Cc: <car (comment)@ (c) example.org>\r\n"
     "Content-Type: multipart/mixed; boundary=q\r\n\r\n"
     "--q\r\nContent-Type: text/plain; charset=iso-8859-1\r\n"
     "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
@@ -65,6 +66,7 @@ finds_in_headers(void **state)
 	assert_true(text_in_field(h, SPAN("To"), SPAN("bob@")));
 	assert_true(text_in_field(h, SPAN("X-Empty"), SPAN_EMPTY));
 	assert_false(text_in_field(h, SPAN("X-None"), SPAN_EMPTY));
+	assert_true(text_in_field(h, SPAN("Cc"), SPAN("car@example.org")));
 	assert_false(text_in_field(h, SPAN("To"), SPAN("wien")));
 	assert_true(text_in_header(h, SPAN("wien")));
 	assert_true(text_in_header(h, SPAN("to: bob")));

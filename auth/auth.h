@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef CHAPPE_AUTH_AUTH_H
+#define CHAPPE_AUTH_AUTH_H
+
+/*
+ * The auth daemon: who users are, and whether a password is right. One loop
+ * process (user auth_owner, no capability) owns the passwd-file, throttling,
+ * the cache of verified logins and the tickets. It links PAM, but never calls
+ * it: PAM, NSS and crypt(3) run in a few single-threaded worker processes
+ * (auth/worker.h) and never hold up the loop.
+ */
+
+#include <sys/types.h>
+
+#include "auth/passwd_file.h"
+#include "auth/pool.h"
+#include "auth/throttle.h"
+#include "auth/ticket.h"
+#include "auth/verified.h"
+#include "lib/base/limits.h"
+#include "lib/base/list.h"
+#include "lib/daemon/daemon.h"
+
+struct auth_conf {
+	const char *auth_passdb, *auth_userdb;
+	const char *auth_username_format;
+	const char *auth_pam_service_name;
+	const char *mail_uid, *mail_gid;
+	int64_t first_valid_uid;
+	int64_t auth_failure_delay, auth_cache_ttl;
+	int64_t auth_worker_max_count;
+};
+extern const struct param auth_params[];
+
+enum {
+	AUTH_NAME_MAX = 255,
+	AUTH_PASSWORD_MAX = 1024,
+	AUTH_GROUPS_MAX = 64,
+	AUTH_SESSIONS_MAX = 10000,
+	AUTH_SESSION_MS = 120000, /* a client that thinks between two steps */
+};
+
+/* One entry of auth_passdb or auth_userdb. */
+struct auth_db {
+	enum auth_db_kind { AUTH_DB_FILE, AUTH_DB_PAM, AUTH_DB_NSS } kind;
+	struct passwd_file *file; /* AUTH_DB_FILE */
+	char *service;            /* AUTH_DB_PAM */
+};
+enum { AUTH_DB_MAX = 8 };
+
+struct auth {
+	struct daemon *daemon;
+	struct loop *loop;
+	const struct auth_conf *conf;
+	uid_t default_uid; /* of passwd-file entries without; -1: none */
+	gid_t default_gid;
+	struct auth_db passdb[AUTH_DB_MAX], userdb[AUTH_DB_MAX];
+	size_t passdb_count, userdb_count;
+	struct pool *pool;
+	struct throttle *throttle;
+	struct verified *verified;
+	struct tickets *tickets;
+	struct server *server;
+	struct list sessions; /* of SASL exchanges, auth/session.c */
+	size_t session_count;
+	uint64_t last_session;
+	struct list logins; /* passwords being checked, auth/login.c */
+};
+
+/* ---- auth/users.c: userdb ---- */
+struct user_entry {
+	bool found;
+	uid_t uid;
+	gid_t gid;
+	char home[LIMIT_PATH];
+	char mail[LIMIT_PATH];
+	gid_t groups[AUTH_GROUPS_MAX];
+	size_t group_count;
+};
+/* u, or NULL and e. */
+typedef void (*user_fn)(void *arg, const struct user_entry *u,
+    const struct err *e);
+/* Asks the userdbs in their order; fn is called once, maybe at once. */
+void users_lookup(struct auth *a, const char *name, user_fn fn, void *arg);
+/* Puts the fields of MSG_USER_INFO. */
+void users_put(struct msg_out *m, const char *name,
+    const struct user_entry *u);
+
+/* A login name or address that may be looked up: 1 to AUTH_NAME_MAX bytes of
+ * UTF-8 without control characters, and no "/". */
+bool auth_name_ok(struct span name);
+/* auth_username_format applied: %u, %n (before the @), %d (behind it), with
+ * L for lower case, as in %Lu. False when the result is no good name. */
+bool auth_name_format(const char *format, struct span name,
+    char out[AUTH_NAME_MAX + 1]);
+
+/* ---- auth/login.c: passdb ---- */
+struct login_facts {
+	char user[AUTH_NAME_MAX + 1];
+	char service[32], addr[48], mech[24];
+	bool secured;
+	pid_t pid; /* of the process that asks */
+};
+/* Verifies and answers the request: MSG_AUTH_DONE, or MSG_ERROR after the
+ * failure delay. Wipes the password it copied. */
+void login_start(struct auth *a, struct request *r,
+    const struct login_facts *facts, struct span password);
+/* Refuses without looking at anything; after the delay, too. */
+void login_refuse(struct auth *a, struct request *r,
+    const struct login_facts *facts, const char *why);
+/* At the end: answers what waits for its delay at once. True when nothing is
+ * left. */
+bool login_flush(struct auth *a);
+
+/* ---- auth/session.c: SASL exchanges ---- */
+int session_begin(struct request *r, struct msg_in *m, void *arg);
+int session_step(struct request *r, struct msg_in *m, void *arg);
+int session_cancel(struct request *r, struct msg_in *m, void *arg);
+/* A connection ended: its exchanges go. */
+void session_conn_closed(struct server_conn *conn, void *arg);
+void session_free_all(struct auth *a);
+
+#endif

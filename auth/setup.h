@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef CHAPPE_AUTH_SETUP_H
+#define CHAPPE_AUTH_SETUP_H
+
+/* From parameters to the state that auth starts with. */
+
+#include "auth/auth.h"
+
+/* Reads auth_passdb and auth_userdb and resolves mail_uid and mail_gid. */
+int auth_setup(struct auth *a, struct err *e);
+void auth_setup_release(struct auth *a);
+/* Are the lists well-formed? Touches no file. */
+int auth_verify(const struct auth_conf *conf, struct err *e);
+/* The directories of the passwd-files. */
+void auth_sandbox_files(const struct auth_conf *conf, struct sandbox *s);
+/* Root becomes the owner and gives up what only the workers need. */
+int auth_drop_rights(struct auth *a, const struct priv_user *owner,
+    struct err *e);
+
+#endif
