@@ -229,6 +229,10 @@ class Instance:
             else:
                 _write(target, "")
             os.chmod(target, 0o644)
+        # The private copy: the host itself may have none.
+        if self.privileged and not os.path.exists("/etc/aliases"):
+            shutil.copyfile(os.path.join(self.conf, "aliases"),
+                            "/etc/aliases")
         _write(os.path.join(self.conf, "master.cf"), self._master_cf())
         _write(os.path.join(self.conf, "conf.d", "50-instance.cf"), "".join(
             "%s = %s\n" % pair for pair in self._settings().items()))
