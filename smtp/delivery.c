@@ -58,7 +58,7 @@ left(const struct delivery *d)
 static struct span
 relay_of(const struct delivery *d)
 {
-	if (d->session == NULL)
+	if (d->session == NULL || !session_connected(d->session))
 		return SPAN("none");
 	return span_str(session_target(d->session)->relay);
 }

@@ -575,6 +575,12 @@ session_target(const struct session *s)
 	return &s->target;
 }
 
+bool
+session_connected(const struct session *s)
+{
+	return s->stream != NULL;
+}
+
 unsigned
 session_uses(const struct session *s)
 {

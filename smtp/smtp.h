@@ -121,6 +121,7 @@ struct session *session_open(struct smtp *s, struct destination *d,
 struct session *session_reuse(struct smtp *s, struct destination *d,
     const struct session_user *user, void *arg);
 const struct target *session_target(const struct session *s);
+bool session_connected(const struct session *s); /* it ever was */
 unsigned session_uses(const struct session *s); /* messages, with this one */
 int64_t session_ready_us(const struct session *s); /* when it was ready */
 /* Ends all idle sessions. */

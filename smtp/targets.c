@@ -203,10 +203,18 @@ look_up_next(struct targets *t)
 	    t->trace, got_addresses, t);
 }
 
-/* The next hop itself is the host. */
+/* The next hop itself is the host, or its address. */
 static void
 take_single_host(struct targets *t)
 {
+	struct sockaddr_storage addr;
+	socklen_t len;
+
+	if (sock_addr_parse(t->hop.host, t->hop.port, &addr, &len)) {
+		add_target(t, t->hop.host, &addr);
+		finish(t);
+		return;
+	}
 	mem_free(t->mx);
 	t->mx = MEM_NEW(t->mx);
 	t->mx_count = 1;
