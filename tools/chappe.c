@@ -298,102 +298,61 @@ status(const struct env *env, char *args[])
 }
 
 /* ---- trace ---- */
-static void
-print_trace_line(struct span text)
-{
-	struct trace_line t;
-	char stamp[32];
-	struct tm tm;
-	time_t s;
-
-	if (!trace_parse(text, &t)) {
-		printf("%.*s\n", SPAN_FMT(text));
-		return;
-	}
-	s = (time_t)(t.time_us / 1000000);
-	localtime_r(&s, &tm);
-	strftime(stamp, sizeof(stamp), "%b %e %H:%M:%S", &tm);
-	printf("%s.%06d %016llx %.*s[%llu]: ", stamp,
-	    (int)(t.time_us % 1000000), (unsigned long long)t.trace,
-	    SPAN_FMT(t.tag), (unsigned long long)t.pid);
-	if (span_eq(t.level, SPAN("event")))
-		printf("<%.*s> ", SPAN_FMT(t.what));
-	else if (!span_eq(t.level, SPAN("info")))
-		printf("%.*s: ", SPAN_FMT(t.level));
-	if (t.qid.n > 0)
-		printf("%.*s: ", SPAN_FMT(t.qid));
-	printf("%.*s\n", SPAN_FMT(t.text));
-}
-
 /* A queue id, a trace id (16 hexadecimal digits) or an address. */
-static void
-put_query(struct msg_out *m, const char *what)
+static struct trace_query
+query_of(const char *what)
 {
 	const struct span s = span_str(what);
-	uint64_t id;
+	struct trace_query q = { .trace = 0 };
 
 	if (span_chr(s, '@') != SIZE_MAX)
-		msg_put(m, F_ADDRESS, s);
-	else if (s.n == 16 && span_hex64(s, &id))
-		msg_put_u64(m, F_TRACE, id);
-	else
-		msg_put(m, F_QID, s);
+		q.address = s;
+	else if (s.n != 16 || !span_hex64(s, &q.trace))
+		q.qid = s;
+	return q;
 }
 
+/* Whoever may read the store needs no log daemon: the suite may be down. */
 static int
-receive_trace(int fd, struct err *e)
+search_store(const struct env *env, const struct trace_query *q,
+    struct buf *out, struct err *e)
 {
-	unsigned lines = 0;
-	bool more = true;
+	char *path =
+	    mem_printf("%s/trace", env->common.queue_directory);
+	const int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int ret;
 
-	while (more) {
-		struct msg_in in;
-		struct buf store;
-		struct span line;
-		size_t cursor = 0;
-
-		buf_init(&store, LIMIT_IPC_MESSAGE);
-		switch (sync_receive(fd, &store, &in, ANSWER_MS, e)) {
-		case 1:
-			break;
-		case 0:
-			err_set(e, ERR_TEMP, "4.3.0", "log went away");
-			return -1;
-		default:
-			return -1;
-		}
-		if (msg_get_err(&in, e))
-			return -1;
-		for (; msg_next_value(&in, F_LINE, &cursor, &line); lines++)
-			print_trace_line(line);
-		more = msg_has(&in, F_CURSOR);
-		msg_in_release(&in);
-		buf_release(&store);
-	}
-	if (lines == 0)
-		return err_set(e, ERR_PERM, "5.3.0", "nothing is known of it");
-	return 0;
+	mem_free(path);
+	if (dir < 0)
+		return -1;
+	ret = trace_search(dir, q, out, e);
+	close(dir);
+	return ret;
 }
 
 static int
 trace(const struct env *env, char *args[])
 {
-	struct msg_out m;
+	struct trace_query q;
+	struct buf lines;
 	struct err e;
-	int fd, ret;
+	char *path;
 
 	if (args[0] == NULL)
 		tool_fatal("trace: which queue id, trace id or address?");
-	fd = connect_to(env, "trace", &e);
-	if (fd < 0)
-		tool_fatal("%s", e.text);
-	msg_begin(&m, MSG_TRACE_QUERY, 1, 0);
-	put_query(&m, args[0]);
-	ret = sync_send(fd, &m, ANSWER_MS, &e);
-	msg_out_release(&m);
-	if (ret != 0 || receive_trace(fd, &e) != 0)
+	q = query_of(args[0]);
+	buf_init(&lines, TRACE_RESULT_MAX);
+	path = mem_printf("%s/public/trace", env->common.queue_directory);
+	if (trace_ask(path, &q, &lines, &e) != 0 &&
+	    search_store(env, &q, &lines, &e) != 0)
 		tool_fatal("%s: %s", args[0], e.text);
-	close(fd);
+	if (trace_print(stdout, buf_span(&lines)) == 0)
+		tool_fatal("%s: nothing is known of it", args[0]);
+	if (!buf_ok(&lines))
+		fprintf(stderr, "chappe: %s: there is more than is shown\n",
+		    args[0]);
+	mem_free(path);
+	buf_release(&lines);
 	return EXIT_SUCCESS;
 }
 
