@@ -67,7 +67,6 @@
 	X(MSG_FORK, 97)         /* dispatcher: fd worker's, F_USER F_UID F_GID */\
 	/* log */                                                              \
 	X(MSG_LOG_ATTACH, 100)  /* fd ring, F_SERVICE F_PID */                 \
-	X(MSG_LOG_PING, 101)    /* there is something in my ring */            \
 	X(MSG_TRACE_QUERY, 102) /* tool: F_QID | F_TRACE | F_ADDRESS */        \
 	/* master, from tools */                                               \
 	X(MSG_MASTER_STATUS, 110) /* answer: MSG_OK F_LINE... */              \

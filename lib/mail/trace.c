@@ -221,9 +221,9 @@ print_line(FILE *f, const struct trace_line *t, int64_t first_us)
 	    t->pid);
 	localtime_r(&seconds, &tm);
 	strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
-	fprintf(f, "%s.%06d %+10.3f ms  %-18s %-12.*s ", when,
-	    (int)(t->time_us % 1000000),
-	    (double)(t->time_us - first_us) / 1000.0, name,
+	fprintf(f, "%s.%06d %+10.3f ms %016" PRIx64 " %-18s %-12.*s ",
+	    when, (int)(t->time_us % 1000000),
+	    (double)(t->time_us - first_us) / 1000.0, t->trace, name,
 	    SPAN_FMT(t->what.n > 0 ? t->what : SPAN("log")));
 	if (t->qid.n > 0)
 		fprintf(f, "%.*s: ", SPAN_FMT(t->qid));

@@ -65,7 +65,7 @@ int trace_ask(const char *socket_path, const struct trace_query *q,
     struct buf *out, struct err *e);
 
 /* Prints a result for a reader: for each line its time, the milliseconds
- * since the first, program, stage and text. Returns the number of lines. */
+ * since the first, trace id, program, stage and text. Returns the number of lines. */
 size_t trace_print(FILE *f, struct span lines);
 
 #endif

@@ -131,9 +131,11 @@ prints_for_a_reader(void **state)
 		 "\t-\tslow\n")), 2);
 	fclose(f);
 	assert_string_equal(text,
-	    "1970-01-01 00:00:01.500000     +0.000 ms  smtpd[42]          "
+	    "1970-01-01 00:00:01.500000     +0.000 ms 0000000000ab0001 "
+	    "smtpd[42]          "
 	    "accept       size=5\n"
-	    "1970-01-01 00:00:01.501500     +1.500 ms  qmgr[43]           "
+	    "1970-01-01 00:00:01.501500     +1.500 ms 0000000000ab0001 "
+	    "qmgr[43]           "
 	    "log          Q1: warning: slow\n");
 }
 
