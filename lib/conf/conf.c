@@ -228,15 +228,23 @@ read_drop_ins(struct conf *c, struct err *e)
 	return rc;
 }
 
+struct conf *
+conf_new(const char *dir)
+{
+	struct conf *c = MEM_NEW(c);
+
+	c->dir = mem_strdup(dir);
+	table_init(&c->entries);
+	return c;
+}
+
 int
 conf_load(const char *dir, const char *const *overrides, size_t override_count,
     struct conf **out, struct err *e)
 {
-	struct conf *c = MEM_NEW(c);
+	struct conf *c = conf_new(dir);
 	char *main_cf = mem_printf("%s/main.cf", dir);
 
-	c->dir = mem_strdup(dir);
-	table_init(&c->entries);
 	int rc = read_file(c, main_cf, e);
 	if (rc == 0)
 		rc = read_drop_ins(c, e);

@@ -81,6 +81,8 @@ struct conf_origin {
 int conf_load(const char *dir, const char *const *overrides,
     size_t override_count, struct conf **out, struct err *e);
 void conf_free(struct conf **c);
+/* One in which nothing is set: the defaults. */
+struct conf *conf_new(const char *dir);
 const char *conf_dir(const struct conf *c);
 
 /* Makes tables known: their defaults count from then on, in $name too. A

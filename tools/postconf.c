@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/limits.h"
+#include "lib/base/mem.h"
+#include "lib/conf/conf.h"
+#include "lib/daemon/programs.h"
+#include "tools/common/postconf.h"
+#include "tools/common/tool.h"
+
+enum { LINE_WIDTH = 80, OVERRIDES_MAX = 200 };
+
+struct options {
+	struct postconf p;
+	const char *overrides[OVERRIDES_MAX];
+	size_t override_count;
+	char mode; /* e, X, #, M, F, P, m or 0: print */
+	char *const *args;
+};
+
+/* ---- printing -------------------------------------------------------------
+ */
+
+/* Words go to the next line, behind four blanks, where they would pass the
+ * width. */
+static void
+print_folded(const char *name, const char *value)
+{
+	struct span rest = span_str(value), word;
+	int column = printf("%s =", name);
+
+	while (span_token(&rest, " \t", &word)) {
+		if (column + 1 + (int)word.n > LINE_WIDTH && column > 4) {
+			printf("\n   ");
+			column = 3;
+		}
+		column += printf(" %.*s", SPAN_FMT(word));
+	}
+	putchar('\n');
+}
+
+void
+postconf_print(const struct postconf *p, const char *name, const char *value)
+{
+	if (p->name_only)
+		puts(name);
+	else if (p->value_only)
+		puts(value);
+	else if (p->fold)
+		print_folded(name, value);
+	else
+		printf("%s = %s\n", name, value);
+}
+
+/* The default of a row, or NULL for a user's own parameter. defaults: a conf
+ * that nobody set anything in. */
+static const char *
+choose_value(const struct postconf *p, struct conf *c, struct conf *defaults,
+    const char *name)
+{
+	struct conf *from = p->defaults ? defaults : c;
+
+	return p->expand ? conf_value(from, name) : conf_raw(from, name);
+}
+
+static void
+print_one(const struct postconf *p, struct conf *c, struct conf *defaults,
+    const char *name)
+{
+	const char *value = choose_value(p, c, defaults, name);
+
+	if (value == NULL) {
+		if (!p->quiet)
+			tool_warning("%s: unknown parameter", name);
+		return;
+	}
+	if (p->explicit_only &&
+	    strcmp(conf_origin(c, name).file, "default") == 0)
+		return;
+	postconf_print(p, name, value);
+}
+
+static void
+report(void *arg, const struct err *e)
+{
+	(void)arg;
+	tool_warning("%s", e->text);
+}
+
+static void
+print_params(const struct options *o)
+{
+	const struct postconf *p = &o->p;
+	struct conf *c = NULL, *defaults = NULL;
+	struct err e;
+
+	if (p->defaults) {
+		defaults = conf_new(p->dir);
+		programs_add_params(defaults);
+		c = defaults;
+	} else {
+		if (conf_load(p->dir, o->overrides, o->override_count, &c, &e) <
+		    0)
+			tool_fatal("%s", e.text);
+		programs_add_params(c);
+	}
+	for (char *const *name = o->args; *name != NULL; name++)
+		print_one(p, c, defaults, *name);
+	if (o->args[0] == NULL) {
+		for (const char *name = conf_next(c, NULL); name != NULL;
+		     name = conf_next(c, name))
+			print_one(p, c, defaults, name);
+		if (!p->defaults && !p->quiet)
+			(void)conf_check(c, report, NULL, &e);
+	}
+	conf_free(&c);
+}
+
+/* ---- the command ----------------------------------------------------------
+ */
+
+static noreturn void
+usage(void)
+{
+	tool_fatal("usage: %s [-defhHnpqxX#MFPm] [-c config_dir] "
+		   "[-o name=value] [name[=value]...]",
+	    tool_name());
+}
+
+static void
+read_option(struct options *o, int c, const char **dir)
+{
+	switch (c) {
+	case 'c':
+		*dir = optarg;
+		break;
+	case 'd':
+		o->p.defaults = true;
+		break;
+	case 'f':
+		o->p.fold = true;
+		break;
+	case 'h':
+		o->p.value_only = true;
+		break;
+	case 'H':
+		o->p.name_only = true;
+		break;
+	case 'n':
+		o->p.explicit_only = true;
+		break;
+	case 'o':
+		if (o->override_count == OVERRIDES_MAX)
+			tool_fatal("too many -o options");
+		o->overrides[o->override_count++] = optarg;
+		break;
+	case 'p':
+	case 'v':
+		break;
+	case 'q':
+		o->p.quiet = true;
+		break;
+	case 'x':
+		o->p.expand = true;
+		break;
+	case 'e':
+	case 'X':
+	case '#':
+	case 'M':
+	case 'F':
+	case 'P':
+	case 'm':
+		if (o->mode != 0 && o->mode != c)
+			tool_fatal("-%c and -%c together are not supported",
+			    o->mode, c);
+		o->mode = (char)c;
+		break;
+	default:
+		usage();
+	}
+}
+
+static void
+run(struct options *o)
+{
+	static const char types[] =
+	    "btree\ncdb\ncidr\ndbm\nfail\ngdbm\nhash\n"
+	    "inline\nlmdb\npcre\nproxy\nregexp\nsdbm\nstatic\ntexthash\nunix\n";
+
+	switch (o->mode) {
+	case 'e':
+		postconf_edit_main(&o->p, POSTCONF_SET, o->args);
+		break;
+	case 'X':
+		postconf_edit_main(&o->p, POSTCONF_REMOVE, o->args);
+		break;
+	case '#':
+		postconf_edit_main(&o->p, POSTCONF_COMMENT, o->args);
+		break;
+	case 'M':
+		postconf_print_master(&o->p, POSTCONF_SERVICES, o->args);
+		break;
+	case 'F':
+		postconf_print_master(&o->p, POSTCONF_FIELDS, o->args);
+		break;
+	case 'P':
+		postconf_print_master(&o->p, POSTCONF_PARAMS, o->args);
+		break;
+	case 'm':
+		fputs(types, stdout);
+		break;
+	default:
+		print_params(o);
+	}
+}
+
+int
+main(int argc, char *argv[])
+{
+	static struct options o;
+	const char *dir = NULL;
+	int c;
+
+	tool_init(argv[0], 1);
+	while ((c = getopt(argc, argv, "#c:defFhHmMno:pPqvxX")) != -1)
+		read_option(&o, c, &dir);
+	o.p.dir = tool_conf_dir(dir);
+	o.args = argv + optind;
+	/* "name=value" alone is an edit. */
+	for (char *const *arg = o.args; *arg != NULL && o.mode == 0; arg++)
+		if (strchr(*arg, '=') != NULL)
+			o.mode = 'e';
+	run(&o);
+	if (fflush(stdout) != 0)
+		tool_fatal("write to standard output");
+	return 0;
+}
