@@ -301,7 +301,8 @@ fetch_all(struct session *s, const struct imap_cmd *c, const uint32_t *seqs,
 	if (result < 0)
 		session_error(s, &e, NULL);
 	else if (gone > 0)
-		session_no(s, "EXPUNGEISSUED", "Some of the messages are gone");
+		session_ok_code(
+		    s, "EXPUNGEISSUED", "Some of the messages are gone");
 	else
 		session_ok(s, "Fetch completed");
 }
