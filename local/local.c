@@ -68,12 +68,15 @@ find_default_user(struct daemon *d, struct err *e)
 static int
 drop_rights(struct daemon *d, struct err *e)
 {
+	const struct common_conf *c = daemon_common(d);
 	struct priv_user user;
+	gid_t ipc; /* may enter private/ */
 
 	if (!priv_is_root())
 		return 0;
-	if (priv_lookup(daemon_common(d)->mail_owner, &user, e) != 0 ||
-	    priv_become(&user, NULL, 0, NULL, 0, e) != 0)
+	if (priv_lookup(c->mail_owner, &user, e) != 0 ||
+	    priv_lookup_group(c->ipc_group, &ipc, e) != 0 ||
+	    priv_become(&user, &ipc, 1, NULL, 0, e) != 0)
 		return -1;
 	return priv_not_dumpable(e);
 }
