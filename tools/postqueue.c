@@ -114,7 +114,8 @@ list_directly(const char *directory, struct listing *l)
 		tool_fatal("%s", e.text);
 	for (size_t i = 0; i < COUNT_OF(dirs); i++) {
 		d.dir = dirs[i];
-		if (queue_scan(d.queue, d.dir, direct_one, &d, &e) == 0)
+		if (queue_scan(d.queue, d.dir, direct_one, &d, &e) == 0 ||
+		    e.sysno == ENOENT)
 			continue;
 		if (e.sysno == EACCES)
 			tool_fatal("Queue report unavailable - mail system "
