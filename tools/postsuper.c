@@ -25,21 +25,25 @@ static const struct {
 	bool in[QUEUE_DIRS]; /* where ALL looks */
 } ops[OPS] = {
 	[DELETE] = { 'd', QUEUE_OP_DELETE, "removed", "Deleted",
-	    { [QUEUE_ACTIVE] = true, [QUEUE_DEFERRED] = true,
-	        [QUEUE_HOLD] = true } },
+	    { [QUEUE_ACTIVE] = true,
+		[QUEUE_DEFERRED] = true,
+		[QUEUE_HOLD] = true } },
 	[EXPIRE] = { 'e', QUEUE_OP_EXPIRE, "expired", "Force-expired",
-	    { [QUEUE_ACTIVE] = true, [QUEUE_DEFERRED] = true,
-	        [QUEUE_HOLD] = true } },
+	    { [QUEUE_ACTIVE] = true,
+		[QUEUE_DEFERRED] = true,
+		[QUEUE_HOLD] = true } },
 	[EXPIRE_NOW] = { 'f', QUEUE_OP_EXPIRE_NOW, "expired", "Force-expired",
-	    { [QUEUE_ACTIVE] = true, [QUEUE_DEFERRED] = true,
-	        [QUEUE_HOLD] = true } },
+	    { [QUEUE_ACTIVE] = true,
+		[QUEUE_DEFERRED] = true,
+		[QUEUE_HOLD] = true } },
 	[HOLD] = { 'h', QUEUE_OP_HOLD, "placed on hold", "Placed on hold",
 	    { [QUEUE_ACTIVE] = true, [QUEUE_DEFERRED] = true } },
 	[RELEASE] = { 'H', QUEUE_OP_RELEASE, "released from hold",
 	    "Released from hold", { [QUEUE_HOLD] = true } },
 	[REQUEUE] = { 'r', QUEUE_OP_REQUEUE, "requeued", "Requeued",
-	    { [QUEUE_ACTIVE] = true, [QUEUE_DEFERRED] = true,
-	        [QUEUE_HOLD] = true } },
+	    { [QUEUE_ACTIVE] = true,
+		[QUEUE_DEFERRED] = true,
+		[QUEUE_HOLD] = true } },
 };
 
 struct wish {
@@ -51,19 +55,19 @@ static noreturn void
 usage(void)
 {
 	tool_fatal("usage: postsuper [-c config_dir] [-d queue_id (delete)] "
-	           "[-e queue_id (expire)] [-f queue_id (force-expire)] "
-	           "[-h queue_id (hold)] [-H queue_id (un-hold)] [-p (purge "
-	           "temporary files)] [-r queue_id (requeue)] [-s (structure "
-	           "fix)] [-S (redundant structure fix)] [-v (verbose)] "
-	           "[queue...]");
+		   "[-e queue_id (expire)] [-f queue_id (force-expire)] "
+		   "[-h queue_id (hold)] [-H queue_id (un-hold)] [-p (purge "
+		   "temporary files)] [-r queue_id (requeue)] [-s (structure "
+		   "fix)] [-S (redundant structure fix)] [-v (verbose)] "
+		   "[queue...]");
 }
 
 /* ---- through qmgr, or on the files ---- */
 struct session {
-	int fd;              /* to qmgr, or -1 */
+	int fd;		     /* to qmgr, or -1 */
 	struct queue *queue; /* while qmgr is down */
 	bool only[QUEUE_DIRS];
-	bool some;           /* queues were named */
+	bool some; /* queues were named */
 	unsigned long count[OPS];
 };
 
@@ -75,8 +79,8 @@ report(struct session *s, enum op op, const char *id)
 }
 
 static void
-edit_by_qmgr(struct session *s, enum op op, const struct queue_id *ids,
-    size_t count)
+edit_by_qmgr(
+    struct session *s, enum op op, const struct queue_id *ids, size_t count)
 {
 	struct msg_out out;
 	struct msg_in in;
@@ -96,7 +100,7 @@ edit_by_qmgr(struct session *s, enum op op, const struct queue_id *ids,
 	if (sync_call(s->fd, &out, &store, &in, TIMEOUT_MS, &e) != 0) {
 		if (e.kind == ERR_PERM)
 			tool_fatal("use of this command is reserved for the "
-			           "superuser");
+				   "superuser");
 		tool_fatal("%s", e.text);
 	}
 	while (msg_next_value(&in, F_QID, &cursor, &id))
@@ -108,8 +112,8 @@ edit_by_qmgr(struct session *s, enum op op, const struct queue_id *ids,
 }
 
 static int
-edit_file(struct session *s, enum op op, struct queue_id id,
-    enum queue_dir dir, struct err *e)
+edit_file(struct session *s, enum op op, struct queue_id id, enum queue_dir dir,
+    struct err *e)
 {
 	switch (op) {
 	case DELETE:
@@ -118,16 +122,16 @@ edit_file(struct session *s, enum op op, struct queue_id id,
 		return queue_move(s->queue, id, dir, QUEUE_HOLD, e);
 	case RELEASE:
 	case REQUEUE:
-		return dir == QUEUE_ACTIVE ?
-		    0 :
-		    queue_move(s->queue, id, dir, QUEUE_ACTIVE, e);
+		return dir == QUEUE_ACTIVE
+			   ? 0
+			   : queue_move(s->queue, id, dir, QUEUE_ACTIVE, e);
 	case EXPIRE:
 	case EXPIRE_NOW:
 	case OPS:
 		break;
 	}
-	return err_set(e, ERR_TEMP, "4.3.0",
-	    "expiring needs the mail system to be up");
+	return err_set(
+	    e, ERR_TEMP, "4.3.0", "expiring needs the mail system to be up");
 }
 
 static void
@@ -272,7 +276,7 @@ open_session(struct session *s, const char *directory)
 		return;
 	if (e.sysno == EACCES)
 		tool_fatal("use of this command is reserved for the "
-		           "superuser");
+			   "superuser");
 	tool_fatal("%s", e.text);
 }
 
