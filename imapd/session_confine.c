@@ -11,7 +11,7 @@
 
 enum {
 	ALL_RIGHTS = SANDBOX_READ | SANDBOX_WRITE | SANDBOX_MAKE |
-	    SANDBOX_REMOVE | SANDBOX_DIRS,
+		     SANDBOX_REMOVE | SANDBOX_DIRS,
 };
 
 static void
@@ -37,7 +37,7 @@ allow(struct sandbox *s, const char *dir)
 		return;
 	snprintf(path, sizeof(path), "%s", dir);
 	while (strcmp(path, "/") != 0 &&
-	    (stat(path, &st) != 0 || !S_ISDIR(st.st_mode)))
+	       (stat(path, &st) != 0 || !S_ISDIR(st.st_mode)))
 		cut_last(path);
 	if (strcmp(path, "/") != 0)
 		sandbox_dir(s, path, ALL_RIGHTS);
