@@ -396,18 +396,33 @@ class Instance:
         self.ports.release()
         return faults + self._faults_on_stderr()
 
+    def _later_master(self):
+        """The pid of a master that COMMAND started after the first, or 0."""
+        try:
+            with open(os.path.join(self.queue, "pid", "master.pid")) as f:
+                pid = int(f.read())
+        except (OSError, ValueError):
+            return 0
+        ours = self._ours().get(pid) == "master"
+        return pid if ours and pid != self.master.pid else 0
+
     def _stop_master(self):
-        if self.master.poll() is not None:
+        """A master that ended in order, or has a successor, is no fault."""
+        later = self._later_master()
+        if self.master.poll() is None:
+            self.master.terminate()
+            try:
+                self.master.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                self.master.kill()
+                self.master.wait()
+                return ["master did not stop within %d s" % STOP_S]
+        elif self.master.returncode != 0 and not later:
             return ["the suite ended by itself with status %d" %
                     self.master.returncode]
-        self.master.terminate()
-        try:
-            self.master.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self.master.kill()
-            self.master.wait()
-            return ["master did not stop within %d s" % STOP_S]
-        if self.master.returncode != 0:
+        if later:
+            os.kill(later, signal.SIGTERM)
+        elif self.master.returncode != 0:
             return ["master stopped with status %d" % self.master.returncode]
         return []
 

@@ -375,11 +375,10 @@ take_byte(struct reader *r, uint8_t c)
 		buf_byte(&r->out, c);
 		return;
 	}
-	if (r->header.n == LIMIT_HEADER)
-		tool_fatal("%s(%ld): message header too long", r->login,
-		    (long)getuid());
 	buf_byte(&r->header, c);
-	if (c == '\n')
+	if (r->header.n == LIMIT_HEADER)
+		finish_header(r, r->line_at); /* no header goes on so long */
+	else if (c == '\n')
 		header_line(r);
 }
 
