@@ -12,85 +12,18 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/mem.h"
-#include "lib/os/loop_uv.h"
-#include "lib/os/tls_ssl.h"
-
-enum {
-	CHUNK = 65536,	    /* bytes read in one go */
-	TLS_RECORD = 16384, /* RFC 8446 5.1 */
-};
-
-enum security {
-	SEC_PLAIN,
-	SEC_ASKED, /* TLS begins when the plain output is gone */
-	SEC_HANDSHAKE,
-	SEC_TLS,
-};
-
-struct stream {
-	struct loop *loop;
-	int fd;
-	struct watch *watch;
-	struct timer *timer; /* made when first needed */
-	const struct stream_handler *handler;
-	void *arg;
-	size_t output_max;
-	struct buf in, out;
-	size_t in_at, out_at; /* bytes at the front that are done with */
-
-	enum security security;
-	struct tls_ctx *ctx; /* borrowed until the handshake begins */
-	char *name;
-	SSL *ssl;
-	int tls_wants; /* WATCH_* that the handshake waits for */
-	bool buffered_is_tls;
-	size_t plain_left; /* output that goes out before TLS */
-
-	struct deferred due; /* a call of `service` */
-	unsigned busy;	     /* depth of our calls on the stack */
-	bool paused;
-	bool retell; /* call input though nothing new came */
-	bool eof;
-	bool write_blocked;
-	bool overflowed;
-	bool undrained; /* `drained` is owed */
-	bool ended;	/* `closed` was called, or is not to be */
-	bool finishing;
-	bool said_all; /* while finishing: our side is shut */
-	bool dead;     /* stream_free was called */
-};
-
-static void service(struct stream *s, int events);
-
-static size_t
-held(const struct stream *s)
-{
-	return s->in.n - s->in_at;
-}
+#include "lib/os/stream_impl.h"
 
 static size_t
 room(const struct stream *s)
 {
-	return s->in.max - held(s);
+	return s->in.max - stream_held(s);
 }
 
 size_t
 stream_pending(const struct stream *s)
 {
 	return s->out.n - s->out_at;
-}
-
-static bool
-gone(const struct stream *s)
-{
-	return s->ended || s->dead;
-}
-
-/* True while there is an owner who may be called. */
-static bool
-alive(const struct stream *s)
-{
-	return !gone(s) && !s->finishing;
 }
 
 /* ---- the end ---- */
@@ -123,13 +56,12 @@ leave(struct stream *s)
 		destroy(s);
 }
 
-/* Tells the owner of the end, once. A stream without an owner goes. */
-static void
-end(struct stream *s, enum stream_end how, const struct err *e)
+void
+stream_end_with(struct stream *s, enum stream_end how, const struct err *e)
 {
 	static const struct err none;
 
-	if (gone(s))
+	if (stream_gone(s))
 		return;
 	s->ended = true;
 	release_io(s);
@@ -141,32 +73,13 @@ end(struct stream *s, enum stream_end how, const struct err *e)
 	leave(s);
 }
 
-static void
-lost(struct stream *s, const char *what)
-{
-	struct err e;
-
-	err_sys(&e, "%s", what);
-	memcpy(e.dsn, "4.4.2", 6);
-	end(s, STREAM_LOST, &e);
-}
-
-static void
-lost_tls(struct stream *s, int rc, const char *what)
-{
-	struct err e;
-
-	tls_err(s->ssl, rc, what, &e);
-	end(s, STREAM_LOST, &e);
-}
-
 /* ---- what to wait for ---- */
 static void
 rearm(struct stream *s)
 {
 	int events = 0;
 
-	if (gone(s))
+	if (stream_gone(s))
 		return;
 	switch (s->security) {
 	case SEC_PLAIN:
@@ -188,44 +101,6 @@ rearm(struct stream *s)
 }
 
 /* ---- reading ---- */
-enum { IO_AGAIN = -1, IO_FAILED = -2 };
-
-/* Bytes read, 0 at the end, IO_AGAIN, or IO_FAILED after ending s. */
-static ssize_t
-read_plain(struct stream *s, uint8_t *to, size_t n)
-{
-	const ssize_t got = recv(s->fd, to, n, 0);
-
-	if (got >= 0)
-		return got;
-	if (errno == EAGAIN || errno == EINTR)
-		return IO_AGAIN;
-	lost(s, "read");
-	return IO_FAILED;
-}
-
-static ssize_t
-read_tls(struct stream *s, uint8_t *to, size_t n)
-{
-	int rc;
-
-	ERR_clear_error();
-	errno = 0;
-	rc = SSL_read(s->ssl, to, (int)n);
-	if (rc > 0)
-		return rc;
-	switch (SSL_get_error(s->ssl, rc)) {
-	case SSL_ERROR_WANT_READ:
-	case SSL_ERROR_WANT_WRITE:
-		return IO_AGAIN;
-	case SSL_ERROR_ZERO_RETURN:
-		return 0;
-	default:
-		lost_tls(s, rc, "TLS read");
-		return IO_FAILED;
-	}
-}
-
 /* Reads what there is and fits, one chunk at most; true when bytes came. */
 static bool
 read_some(struct stream *s)
@@ -236,8 +111,7 @@ read_some(struct stream *s)
 	ssize_t got = 0;
 
 	while (n < want) {
-		got = tls ? read_tls(s, chunk + n, want - n)
-			  : read_plain(s, chunk + n, want - n);
+		got = stream_read_bytes(s, chunk + n, want - n);
 		if (got <= 0)
 			break;
 		n += (size_t)got;
@@ -276,46 +150,14 @@ take_input(struct stream *s, int events)
 	    ((events & WATCH_READ) || hidden_input(s)))
 		tell |= read_some(s);
 	s->retell = false;
-	if (tell && held(s) > 0 && alive(s))
+	if (tell && stream_held(s) > 0 && stream_alive(s))
 		s->handler->input(s->arg);
 	/* The owner may have paused, or asked to hear of the rest again. */
-	if (alive(s) && s->eof && !s->paused && !s->retell)
-		end(s, STREAM_EOF, NULL);
+	if (stream_alive(s) && s->eof && !s->paused && !s->retell)
+		stream_end_with(s, STREAM_EOF, NULL);
 }
 
 /* ---- writing ---- */
-/* As read_plain. */
-static ssize_t
-write_plain(struct stream *s, struct span bytes)
-{
-	const ssize_t put = send(s->fd, bytes.p, bytes.n, MSG_NOSIGNAL);
-
-	if (put >= 0)
-		return put;
-	if (errno == EAGAIN || errno == EINTR)
-		return IO_AGAIN;
-	lost(s, "write");
-	return IO_FAILED;
-}
-
-static ssize_t
-write_tls(struct stream *s, struct span bytes)
-{
-	int rc, why;
-
-	ERR_clear_error();
-	errno = 0;
-	rc = SSL_write(s->ssl, bytes.p,
-	    (int)(bytes.n < TLS_RECORD ? bytes.n : TLS_RECORD));
-	if (rc > 0)
-		return rc;
-	why = SSL_get_error(s->ssl, rc);
-	if (why == SSL_ERROR_WANT_WRITE || why == SSL_ERROR_WANT_READ)
-		return IO_AGAIN;
-	lost_tls(s, rc, "TLS write");
-	return IO_FAILED;
-}
-
 /* Queued bytes that may go out now: what was queued after TLS was asked for
  * waits for it. */
 static size_t
@@ -338,12 +180,10 @@ static void
 flush(struct stream *s)
 {
 	s->write_blocked = false;
-	while (!gone(s) && sendable(s) > 0) {
+	while (!stream_gone(s) && sendable(s) > 0) {
 		const struct span some = span_slice(
 		    buf_span(&s->out), s->out_at, s->out_at + sendable(s));
-		const ssize_t put = s->security == SEC_TLS
-					? write_tls(s, some)
-					: write_plain(s, some);
+		const ssize_t put = stream_write_bytes(s, some);
 
 		if (put == IO_AGAIN) {
 			s->write_blocked = true;
@@ -369,65 +209,17 @@ send_output(struct stream *s, int events)
 		struct err e;
 
 		err_set(&e, ERR_TEMP, "4.4.2", "the peer does not read");
-		end(s, STREAM_LOST, &e);
+		stream_end_with(s, STREAM_LOST, &e);
 		return;
 	}
 	if (stream_pending(s) > 0 &&
 	    (!s->write_blocked || (events & WATCH_WRITE)))
 		flush(s);
-	if (!alive(s) || stream_pending(s) > 0 || !s->undrained)
+	if (!stream_alive(s) || stream_pending(s) > 0 || !s->undrained)
 		return;
 	s->undrained = false;
 	if (s->handler->drained != NULL)
 		s->handler->drained(s->arg);
-}
-
-/* ---- TLS ---- */
-static void
-begin_tls(struct stream *s)
-{
-	struct span prefix = stream_input(s);
-
-	if (prefix.n > 0 && !s->buffered_is_tls) {
-		struct err e;
-
-		/* RFC 3207 4.2 and its kin: nothing said in plain text may
-		 * count as said under TLS. */
-		err_set(&e, ERR_PERM, "5.5.1", "plain text before TLS");
-		end(s, STREAM_LOST, &e);
-		return;
-	}
-	s->ssl = tls_open(s->ctx, s->fd, prefix, s->name);
-	tls_ctx_free(&s->ctx);
-	stream_consume(s, prefix.n);
-	s->security = SEC_HANDSHAKE;
-	s->tls_wants = WATCH_READ;
-}
-
-static void
-handshake(struct stream *s)
-{
-	int rc;
-
-	ERR_clear_error();
-	errno = 0;
-	rc = SSL_do_handshake(s->ssl);
-	if (rc == 1) {
-		s->security = SEC_TLS;
-		if (s->handler->secured != NULL)
-			s->handler->secured(s->arg);
-		return;
-	}
-	switch (SSL_get_error(s->ssl, rc)) {
-	case SSL_ERROR_WANT_READ:
-		s->tls_wants = WATCH_READ;
-		break;
-	case SSL_ERROR_WANT_WRITE:
-		s->tls_wants = WATCH_WRITE;
-		break;
-	default:
-		lost_tls(s, rc, "TLS handshake");
-	}
 }
 
 /* ---- the turning point: everything happens from here ---- */
@@ -443,19 +235,20 @@ service(struct stream *s, int events)
 		return;
 	}
 	if (s->security == SEC_ASKED && s->plain_left == 0)
-		begin_tls(s);
-	if (alive(s) && s->security == SEC_HANDSHAKE)
-		handshake(s);
-	if (alive(s))
+		stream_begin_tls(s);
+	if (stream_alive(s) && s->security == SEC_HANDSHAKE)
+		stream_handshake(s);
+	if (stream_alive(s))
 		take_input(s, events);
-	if (alive(s))
+	if (stream_alive(s))
 		send_output(s, events);
-	if (alive(s) && held(s) == 0) {
+	if (stream_alive(s) && stream_held(s) == 0) {
 		buf_release(&s->in);
 		s->in_at = 0;
 	}
-	if (alive(s) && ((s->security == SEC_ASKED && s->plain_left == 0) ||
-			    (hidden_input(s) && !s->paused && room(s) > 0)))
+	if (stream_alive(s) &&
+	    ((s->security == SEC_ASKED && s->plain_left == 0) ||
+		(hidden_input(s) && !s->paused && room(s) > 0)))
 		deferred_set(s->loop, &s->due);
 	rearm(s);
 	leave(s);
@@ -476,14 +269,14 @@ on_due(void *arg)
 static void
 on_timer(void *arg)
 {
-	end(arg, STREAM_TIMEOUT, NULL);
+	stream_end_with(arg, STREAM_TIMEOUT, NULL);
 }
 
 /* Something was asked for: see to it from the loop's top level. */
 static void
 attend(struct stream *s)
 {
-	if (!gone(s))
+	if (!stream_gone(s))
 		deferred_set(s->loop, &s->due);
 }
 
@@ -519,7 +312,7 @@ stream_input(const struct stream *s)
 void
 stream_consume(struct stream *s, size_t n)
 {
-	BUG_ON(n > held(s));
+	BUG_ON(n > stream_held(s));
 	s->in_at += n;
 	/* service() frees the memory, and reads on. */
 	if (n > 0 && s->busy == 0)
@@ -537,7 +330,7 @@ void
 stream_resume(struct stream *s)
 {
 	s->paused = false;
-	s->retell = held(s) > 0;
+	s->retell = stream_held(s) > 0;
 	if (s->retell || s->eof || hidden_input(s))
 		attend(s);
 	rearm(s);
@@ -546,7 +339,7 @@ stream_resume(struct stream *s)
 void
 stream_write(struct stream *s, struct span bytes)
 {
-	if (!alive(s) || bytes.n == 0)
+	if (!stream_alive(s) || bytes.n == 0)
 		return;
 	if (s->out_at > 0 && s->out_at >= s->out.n / 2) {
 		buf_consume(&s->out, s->out_at);
@@ -600,7 +393,7 @@ stream_tls_facts(const struct stream *s, struct tls_facts *out)
 void
 stream_timeout(struct stream *s, uint64_t ms)
 {
-	if (gone(s))
+	if (stream_gone(s))
 		return;
 	if (s->timer == NULL && ms > 0)
 		s->timer = timer_new(s->loop, on_timer, s);
@@ -646,7 +439,7 @@ drop_input(struct stream *s)
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
 		if (n < 0)
-			end(s, STREAM_EOF, NULL);
+			stream_end_with(s, STREAM_EOF, NULL);
 		if (n <= 0)
 			s->eof = true;
 	}
@@ -656,9 +449,9 @@ static void
 drain_and_close(struct stream *s)
 {
 	drop_input(s);
-	if (!gone(s))
+	if (!stream_gone(s))
 		flush(s);
-	if (gone(s))
+	if (stream_gone(s))
 		return;
 	if (sendable(s) == 0 && !s->said_all) {
 		if (s->security == SEC_TLS)
@@ -668,7 +461,7 @@ drain_and_close(struct stream *s)
 		s->said_all = true;
 	}
 	if (s->eof && s->said_all)
-		end(s, STREAM_EOF, NULL);
+		stream_end_with(s, STREAM_EOF, NULL);
 	else
 		rearm(s);
 }
@@ -689,7 +482,7 @@ stream_finish(struct stream **ref, uint64_t ms)
 	if (s == NULL)
 		return;
 	*ref = NULL;
-	if (!alive(s) || s->security == SEC_HANDSHAKE) {
+	if (!stream_alive(s) || s->security == SEC_HANDSHAKE) {
 		stream_free(&s);
 		return;
 	}
