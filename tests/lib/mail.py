@@ -7,6 +7,7 @@ import imaplib
 import os
 import re
 import smtplib
+import socket
 import socketserver
 import ssl
 import subprocess
@@ -167,6 +168,7 @@ class Sink:
         self.messages, self.connections, self.commands = [], 0, []
         self.lmtp, self.context, self.reply = lmtp, context, reply
         self.lock = threading.Lock()
+        self.sockets = []
         sink = self
 
         class Handler(socketserver.BaseRequestHandler):
@@ -184,8 +186,15 @@ class Sink:
                          daemon=True).start()
 
     def close(self):
+        """Also hangs up on whoever is still connected."""
         self.server.shutdown()
         self.server.server_close()
+        with self.lock:
+            for sock in self.sockets:
+                try:
+                    sock.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
 
     def __enter__(self):
         return self
@@ -202,6 +211,7 @@ class Sink:
     def _serve(self, sock):
         with self.lock:
             self.connections += 1
+            self.sockets.append(sock)
         try:
             self._talk(sock)
         except OSError:
