@@ -154,9 +154,10 @@ keep_name(struct conf *c, const char *name)
 	return c->files[c->file_count++];
 }
 
-static int
-read_rows(struct conf *c, const char *file, struct span text, struct err *e)
+int
+conf_read(struct conf *c, const char *name, struct span text, struct err *e)
 {
+	const char *file = keep_name(c, name);
 	struct table_text rows;
 	struct span row;
 	int rc = 0;
@@ -185,7 +186,7 @@ read_file(struct conf *c, const char *path, struct err *e)
 
 	int rc = text_file_read(path, CONF_FILE_MAX, &text, NULL, e);
 	if (rc == 0)
-		rc = read_rows(c, keep_name(c, path), buf_span(&text), e);
+		rc = conf_read(c, path, buf_span(&text), e);
 	else if (e != NULL)
 		e->kind = ERR_PERM;
 	buf_release(&text);

@@ -31,6 +31,9 @@ struct conf {
 	size_t retired_count;
 };
 
+/* Reads text as a main.cf of that name; for conf_load and fuzzing. */
+int conf_read(struct conf *c, const char *file, struct span text,
+    struct err *e);
 struct conf_entry *conf_entry_get(const struct conf *c, struct span name);
 /* The text that counts, unexpanded; never NULL for an entry with a row. */
 const char *conf_entry_text(struct conf *c, struct conf_entry *entry);
