@@ -524,7 +524,8 @@ write_whole(struct index *ix, struct err *e)
 		if (!ix->slots[i].gone)
 			ix->slots[n++] = ix->slots[i];
 	ix->slot_count = n;
-	memset(ix->dirty, 0, n);
+	if (n > 0)
+		memset(ix->dirty, 0, n);
 	index_sweep(ix);
 	seal_head(ix, &h);
 	buf_init(&b, sizeof(h) + n * sizeof(*ix->slots));
