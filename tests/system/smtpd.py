@@ -254,7 +254,7 @@ def test_local_submission():
         with open(p.queued()[0], "rb") as q:
             text = q.read().decode("latin-1")
         text = text[text.index("Received: "):]
-        cases.contains(text, "Received: by %s (Postfix, from userid %d)\r\n"
+        cases.contains(text, "Received: by %s (Chappe, from userid %d)\r\n"
                        "\tid " % (smtpd_alone.DOMAIN, os.geteuid()))
         for field in ("Date: ", "Message-Id: <", "From: "):
             cases.contains(text, "\r\n" + field)
