@@ -128,6 +128,14 @@ int store_root_open(const struct store *s, bool create, int *out_fd,
  * mailbox of this store that was removed or renamed. */
 uint32_t store_validity(const struct store *s);
 
+/* *to = *from, where to may be NULL. */
+static inline void
+err_copy(struct err *to, const struct err *from)
+{
+	if (to != NULL)
+		*to = *from;
+}
+
 /* The name of the keyword file beside the index. */
 extern const char keywords_file[];
 

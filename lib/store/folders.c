@@ -192,7 +192,7 @@ load_subscriptions(const struct store *s, int root,
 		parse_line(out, line, s->driver->separator);
 	buf_release(&b);
 	if (rc != 0 && why.sysno != ENOENT) {
-		*e = why;
+		err_copy(e, &why);
 		return -1;
 	}
 	entries_sort(&out->names);

@@ -201,7 +201,6 @@ set_slot(struct index *ix, uint32_t slot, const struct index_record *r,
 	*s = *r;
 	if (new_modseq)
 		s->modseq = ++ix->head.modseq;
-	s->reserved = 0;
 	s->check = record_check(s);
 	ix->dirty[slot] = 1;
 }

@@ -32,8 +32,7 @@ struct index_record {
 	int16_t zone_min;
 	uint8_t flags;
 	uint8_t gone;
-	uint32_t driver; /* the driver's: mbox: checksum of its header */
-	uint32_t reserved;
+	uint32_t driver[2]; /* the driver's; mbox: the message's identity */
 	uint32_t check; /* CRC-32C of all before */
 };
 

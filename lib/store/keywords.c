@@ -5,6 +5,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/os/fs.h"
+#include "lib/store/driver.h"
 #include "lib/store/dotlock.h"
 
 enum { NAME_MAX_LENGTH = 100, FILE_MAX = 65536, LOCK_WAIT_MS = 10000 };
@@ -58,7 +59,7 @@ read_optional(int dir_fd, const char *file, struct buf *b, struct err *e)
 	if (fs_read_file(dir_fd, file, FILE_MAX, b, &why) == 0 ||
 	    why.sysno == ENOENT)
 		return 0;
-	*e = why;
+	err_copy(e, &why);
 	return -1;
 }
 

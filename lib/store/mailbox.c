@@ -44,6 +44,10 @@ mailbox_close(struct mailbox **mb)
 int
 mailbox_lock(struct mailbox *mb, struct err *e)
 {
+	struct err ignored;
+
+	if (e == NULL)
+		e = &ignored;
 	if (index_lock(mb->index, e) != 0)
 		return -1;
 	if (mb->driver->merge(mb, e) == 0)

@@ -28,7 +28,7 @@ maildir_make_dirs(int dir_fd, struct err *e)
 		if (fs_mkdir(dir_fd, sub_dirs[i], 0700, &why) == 0)
 			made = true;
 		else if (why.sysno != EEXIST) {
-			*e = why;
+			err_copy(e, &why);
 			return -1;
 		}
 	}

@@ -80,7 +80,7 @@ maildir_list(struct store *s, store_list_fn fn, void *arg, struct err *e)
 	if (store_root_open(s, false, &root, &why) != 0) {
 		if (why.sysno == ENOENT)
 			return 0;
-		*e = why;
+		err_copy(e, &why);
 		return -1;
 	}
 	dir = fdopendir(root);

@@ -424,7 +424,7 @@ add_records(struct mailbox *mb, struct err *e)
 		if (add_record(mb, &m->files[i], &why) == 0)
 			continue;
 		if (why.sysno != ENOENT) {
-			*e = why;
+			err_copy(e, &why);
 			return -1;
 		}
 		m->cur_stamp.settled = false;
