@@ -31,11 +31,25 @@ static const int capabilities[] = { CAP_NET_BIND_SERVICE, CAP_SETUID,
 	CAP_SETGID, CAP_KILL, CAP_DAC_READ_SEARCH };
 
 /* ---- one master for a queue ---- */
+/* A master that was killed this very moment may not have ended yet. */
+static bool
+take_lock(int fd)
+{
+	const struct timespec pause = { .tv_nsec = 20000000 };
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	for (int tries = 0; tries < 15; tries++) {
+		if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+			return true;
+		nanosleep(&pause, NULL);
+	}
+	return false;
+}
+
 /* The lock is the truth, the number in the file only tells who holds it. */
 static int
 lock_pid_file(const char *queue, int *out_fd, bool *out_killed, struct err *e)
 {
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	char *path = mem_printf("%s/pid/master.pid", queue);
 	const int fd =
 	    open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
@@ -44,7 +58,7 @@ lock_pid_file(const char *queue, int *out_fd, bool *out_killed, struct err *e)
 
 	if (fd < 0) {
 		ret = err_sys(e, "open %s", path);
-	} else if (fcntl(fd, F_OFD_SETLK, &lock) != 0) {
+	} else if (!take_lock(fd)) {
 		const ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
 		const struct span pid = span_trim(span_str(text));
 
