@@ -63,8 +63,8 @@ leave(struct daemon *d)
 		daemon_exit(d, 0);
 }
 
-/* Those who have not logged in lose nothing; the others' sessions are told
- * by the spawner. */
+/* Those who have not logged in lose nothing; the others end when their
+ * sessions have said so. */
 static void
 hurry(struct daemon *d)
 {
@@ -73,8 +73,10 @@ hurry(struct daemon *d)
 	{
 		struct login *l = CONTAINER_OF(link, struct login, link);
 
-		if (l->phase == LOGIN_PROXY)
+		if (l->phase == LOGIN_PROXY) {
+			login_proxy_hurry(l);
 			continue;
+		}
 		if (l->phase == LOGIN_COMMANDS) {
 			imap_server_bye(l->server, "Server is restarting");
 			login_send(l);

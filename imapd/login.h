@@ -53,6 +53,7 @@ struct login {
 	unsigned attempts; /* failed ones */
 	bool tried_plain;  /* a password where none may be said */
 	bool quit;	   /* LOGOUT */
+	bool hurried;	   /* the session is to end: it gets no more input */
 	char mechanism[32];
 	char user[128]; /* as the client said, quoted for the log */
 	uint64_t auth_session;
@@ -86,5 +87,8 @@ void login_auth_cancel(struct login *l);
 void login_spawn(struct login *l, struct span ticket, struct span user);
 /* Bytes from the client, after login. */
 void login_proxy_input(struct login *l);
+/* Lets the session end at its next idle moment, with a BYE: its input ends
+ * once it has all that came so far. */
+void login_proxy_hurry(struct login *l);
 
 #endif

@@ -32,7 +32,10 @@ on_session_drained(void *arg)
 {
 	struct login *l = arg;
 
-	stream_resume(l->client);
+	if (l->hurried)
+		shutdown(stream_fd(l->session), SHUT_WR);
+	else
+		stream_resume(l->client);
 }
 
 /* The session ends: its last words go out to the client first. */
@@ -55,10 +58,23 @@ login_proxy_input(struct login *l)
 {
 	const struct span in = stream_input(l->client);
 
+	if (l->hurried)
+		return;
 	stream_write(l->session, in);
 	stream_consume(l->client, in.n);
 	if (stream_pending(l->session) > PIPE_OUTPUT / 2)
 		stream_pause(l->client);
+}
+
+void
+login_proxy_hurry(struct login *l)
+{
+	if (l->hurried)
+		return;
+	l->hurried = true;
+	stream_pause(l->client);
+	if (stream_pending(l->session) == 0)
+		shutdown(stream_fd(l->session), SHUT_WR);
 }
 
 static void

@@ -177,7 +177,13 @@ read_client(struct session *s)
 		s->bytes_in += (uint64_t)n;
 		buf_grown(&s->in, (size_t)n);
 		feed(s);
-	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+	} else if (n == 0) {
+		/* The client has gone, or imap-login is to leave: then these
+		 * are the last words. */
+		imap_server_bye(s->server, "Server is going away");
+		session_flush(s);
+		end(s, "connection closed");
+	} else if (errno != EAGAIN && errno != EINTR) {
 		end(s, "connection closed");
 	}
 }
