@@ -56,6 +56,20 @@ send_response(struct session *s, struct msg_out *m, struct span text)
 	return ok;
 }
 
+/* The mechanism as it stands in the list that was offered; NULL if it does
+ * not (mem_free). */
+static char *
+offered_mechanism(const struct session *s, struct span name)
+{
+	struct span rest = span_str(s->service->conf->smtpd_sasl_mechanisms);
+	struct span word;
+
+	while (span_token(&rest, ", \t", &word))
+		if (span_ieq(word, name))
+			return span_dup(word);
+	return NULL;
+}
+
 void
 auth_begin(struct session *s, const struct smtp_event *ev)
 {
@@ -68,10 +82,15 @@ auth_begin(struct session *s, const struct smtp_event *ev)
 		    "Error: MAIL transaction in progress");
 		return;
 	}
-	s->sasl_mech = span_dup(ev->cmd->mech);
+	s->sasl_mech = offered_mechanism(s, ev->cmd->mech);
+	if (s->sasl_mech == NULL) {
+		session_answer(s, 535, "5.7.8", "Error: authentication "
+		    "failed: Invalid authentication mechanism");
+		return;
+	}
 	s->sasl_session = 0;
 	msg_begin(&m, MSG_AUTH, 0, s->trace);
-	msg_put(&m, F_MECH, ev->cmd->mech);
+	msg_put_str(&m, F_MECH, s->sasl_mech);
 	msg_put_str(&m, F_SERVICE, "smtp");
 	msg_put_str(&m, F_ADDR, s->addr);
 	msg_put_u64(&m, F_SECURED, session_tls(s));

@@ -14,6 +14,7 @@ enum {
 	REPLIES_HIGH = 16384, /* unread replies beyond which no more are made */
 	REPLY_MAX = 4096,
 	DISK_MS = 600000,
+	NAME_MS = 10000, /* a client's name is not waited for any longer */
 	RATE_MIN = 500, /* bytes of a message in a second, in the mean */
 };
 
@@ -121,6 +122,8 @@ log_disconnect(struct session *s)
 	struct buf line;
 	bool any;
 
+	/* Without queue id, as fail2ban knows these lines. */
+	s->log.qid[0] = '\0';
 	if (s->end_note != NULL) {
 		const enum smtp_verb last = smtp_server_last(s->engine, &any);
 		char size[48] = "";
@@ -148,7 +151,6 @@ log_disconnect(struct session *s)
 	buf_fmt(&line, " commands=%u", all_ok);
 	if (all_ok != all || all == 0)
 		buf_fmt(&line, "/%u", all);
-	s->log.qid[0] = '\0';
 	log_info(&s->log, "disconnect from %s%s", session_client(s),
 	    buf_cstr(&line));
 	buf_release(&line);
@@ -300,23 +302,27 @@ update_reading(struct session *s)
 		stream_resume(s->stream);
 }
 
-/* Feeds until the engine has enough, waits or ends. */
+/* Feeds until the engine has enough, waits or ends. What it took is consumed
+ * at the end in one piece, since each time moves what is left. */
 static void
 feed(struct session *s)
 {
-	while (may_go_on(s) && stream_pending(s->stream) < REPLIES_HIGH) {
-		const struct span in = stream_input(s->stream);
-		struct smtp_event ev;
-		const size_t n = smtp_server_feed(s->engine, in, &ev);
+	const struct span in = stream_input(s->stream);
+	size_t used = 0;
 
-		/* A chunk points into the input: consume it afterwards. */
+	while (may_go_on(s) && stream_pending(s->stream) < REPLIES_HIGH) {
+		struct smtp_event ev;
+		const size_t n = smtp_server_feed(s->engine,
+		    span_skip(in, used), &ev);
+
+		used += n;
 		note_progress(s, &ev);
 		dispatch(s, &ev);
-		stream_consume(s->stream, n);
 		flush_output(s);
 		if (ev.type == SMTP_EVENT_NONE && n == 0)
 			break;
 	}
+	stream_consume(s->stream, used);
 }
 
 static void
@@ -464,10 +470,31 @@ name_found(void *arg, const struct dns_answer *answer)
 	struct session *s = arg;
 
 	s->name_query = NULL;
+	timer_free(&s->delay);
 	if (answer->status == DNS_OK)
 		s->name = mem_strdup(
 		    log_quote(span_str(answer->name), DNS_NAME_MAX));
 	greet(s);
+}
+
+static void
+name_is_late(void *arg)
+{
+	struct session *s = arg;
+
+	dns_cancel(&s->name_query);
+	timer_free(&s->delay);
+	greet(s);
+}
+
+/* Nothing is delayed before the greeting, so that timer is free. */
+static void
+look_up_name(struct session *s, const struct sockaddr *addr)
+{
+	s->delay = timer_new(s->service->loop, name_is_late, s);
+	timer_start(s->delay, NAME_MS);
+	s->name_query = dns_query_client(s->service->resolver, addr,
+	    s->trace, name_found, s);
 }
 
 void
@@ -522,8 +549,7 @@ admit(struct session *s, int fd, bool inet)
 	}
 	s->counted = service_count(service, span_str(s->key), limit);
 	if (inet && c->smtpd_peername_lookup && s->counted)
-		s->name_query = dns_query_client(service->resolver,
-		    (struct sockaddr *)&addr, s->trace, name_found, s);
+		look_up_name(s, (struct sockaddr *)&addr);
 	return true;
 }
 

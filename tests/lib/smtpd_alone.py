@@ -167,15 +167,14 @@ class Place:
 
     def __init__(self, **conf):
         self.house = ipc.House()
-        self.conf = conf
         self.tls = self.house.path("tls")
         certificate.make(self.tls)
         h = self.house
         self._write("conf/aliases", "postmaster: root\n")
+        conf.setdefault("smtpd_peername_lookup", "no")
         h.configure(myhostname=DOMAIN, mynetworks="127.0.0.1/32",
                     alias_maps="texthash:" + h.path("conf/aliases"),
-                    maillog_file=h.path("mail.log"),
-                    smtpd_peername_lookup="no", **conf)
+                    maillog_file=h.path("mail.log"), **conf)
         for name in ("incoming", "active", "deferred", "hold", "corrupt"):
             for digit in "0123456789ABCDEF":
                 os.makedirs(os.path.join(h.queue, name, digit))

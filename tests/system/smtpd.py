@@ -80,6 +80,15 @@ def test_auth_is_not_there():
             cases.equal(s.getreply()[0], 250)
 
 
+def test_resolver_is_not_there():
+    with place(smtpd_peername_lookup="yes") as p:
+        begun = time.monotonic()
+        cases.equal(send(p)[0], 250)
+        assert time.monotonic() - begun < 20
+        cases.wait_for("the log", lambda:
+                       "client=unknown[127.0.0.1]" in p.log_text())
+
+
 def test_qmgr_is_not_there():
     # No mail depends on it: it looks at the queue when it comes.
     with place() as p:
@@ -274,6 +283,42 @@ def test_rubbish_from_neighbours_does_not_end_it():
         cases.equal(code // 100, 4, text)
         p.auth.answer = smtpd_alone.Users().answer
         cases.equal(rcpt(p)[0], 250)
+
+
+def test_mechanisms_are_those_that_are_offered():
+    with place("smtpd_sasl_auth_enable=yes", "smtpd_tls_auth_only=no",
+               "smtpd_sasl_mechanisms=PLAIN") as p:
+        with session(p) as s:
+            s.ehlo()
+            cases.equal(s.esmtp_features["auth"].strip(), "PLAIN")
+            cases.equal(s.docmd("AUTH", "LOGIN")[0], 535)
+            cases.equal(s.docmd("AUTH", "plain AGFsaWNlAHdyb25n")[0], 535)
+            cases.wait_for("the log", lambda: re.search(
+                r"warning: unknown\[127.0.0.1\]: SASL PLAIN authentication "
+                r"failed: ", p.log_text()))
+            s.login("alice", p.users.passwords["alice"])
+
+
+def test_many_small_pieces_cost_little():
+    # Each of these lines is a piece of its own to the engine.
+    with place("message_size_limit=20000000") as p:
+        with session(p) as s:
+            s.ehlo()
+            s.mail("a@b.test")
+            s.rcpt(ALICE)
+            cases.equal(s.docmd("DATA")[0], 354)
+            begun = cpu(p.daemon)
+            s.send(b"..\r\n" * 1000000 + b".\r\n")
+            cases.equal(s.getreply()[0], 250)
+            used = cpu(p.daemon) - begun
+            assert used < 3, "%.1f s for 4 MB" % used
+
+
+def cpu(daemon):
+    """Seconds of processor time that it has used."""
+    with open("/proc/%d/stat" % daemon.process.pid) as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 cases.main(globals())
