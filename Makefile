@@ -36,7 +36,9 @@ ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(OPT_$(MODE)) $(LDFLAGS)
 # --as-needed: a program depends only on the libraries whose code it uses.
 LIBS := -luv -lssl -lcrypto -lgdbm -lcap -lseccomp -lpcre2-8 -lidn2 \
 	-lcrypt -lpthread
-LIBS_auth := -lpam
+# The address sanitizer stands in for crypt_r, so that the linker would find
+# libcrypt not needed, and the stand-in then nothing to call.
+LIBS_auth := -lpam -Wl,--no-as-needed -lcrypt -Wl,--as-needed
 LIBS_resolver := -lunbound
 
 # ---- what there is ---------------------------------------------------------
