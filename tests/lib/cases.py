@@ -77,11 +77,19 @@ def matches(text, pattern, what=""):
 
 def run(argv, input=None, status=0, env=None, **more):
     """Runs a command (text in, text out); asserts its status unless None."""
-    full = dict(os.environ, **env) if env else None
-    done = subprocess.run(argv, input=input, capture_output=True, text=True,
-                          env=full, timeout=WAIT_S * 2,
-                          stdin=None if input is not None
-                          else subprocess.DEVNULL, check=False, **more)
+    child = subprocess.Popen(
+        argv, text=True, env=dict(os.environ, **env) if env else None,
+        stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
+    try:
+        out, err = child.communicate(input, timeout=WAIT_S * 2)
+    except subprocess.TimeoutExpired:
+        # Kindly: tests/instance then stops what it started.
+        child.terminate()
+        out, err = child.communicate(timeout=WAIT_S * 2)
+        raise AssertionError("%s: not done in time; stdout %r stderr %r" %
+                             (argv, out, err))
+    done = subprocess.CompletedProcess(argv, child.returncode, out, err)
     if status is not None and done.returncode != status:
         raise AssertionError("%s: status %d, wanted %d; stdout %r stderr %r" %
                              (argv, done.returncode, status, done.stdout,

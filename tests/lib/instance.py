@@ -258,12 +258,16 @@ class Instance:
 
     # ---- starting and stopping ----
 
-    def _as_suite(self, argv):
-        """argv, run as the user that the suite runs as."""
+    def _identity(self):
+        """setpriv's options for the user that the suite runs as."""
         if self.uid == os.geteuid():
-            return argv
-        return ["setpriv", "--reuid=%d" % self.uid, "--regid=%d" % self.gid,
-                "--clear-groups"] + argv
+            return []
+        return ["--reuid=%d" % self.uid, "--regid=%d" % self.gid,
+                "--clear-groups"]
+
+    def _as_suite(self, argv):
+        options = self._identity()
+        return ["setpriv"] + options + argv if options else argv
 
     def _environment_of_suite(self):
         env = {"PATH": self.bin + ":/usr/sbin:/usr/bin:/sbin:/bin",
@@ -288,13 +292,14 @@ class Instance:
                 " ".join(argv), done.returncode, done.stderr.strip()))
 
     def _launch(self):
+        argv = [os.path.join(self.bin, "chappe"), "start-fg"]
+        # Whatever ends this process ends the suite.
+        argv = ["setpriv", "--pdeathsig", "TERM"] + self._identity() + argv
         with open(self.stderr_path, "ab") as err:
             if self.uid != os.geteuid():
                 os.chown(self.stderr_path, self.uid, self.gid)
             self.master = subprocess.Popen(
-                self._as_suite([os.path.join(self.bin, "chappe"),
-                                "start-fg"]),
-                env=self._environment_of_suite(), cwd="/", stdout=err,
+                argv, env=self._environment_of_suite(), cwd="/", stdout=err,
                 stdin=subprocess.DEVNULL, stderr=err,
                 start_new_session=True)
 
