@@ -14,10 +14,10 @@ static bool
 is_atext(uint8_t c)
 {
 	return ascii_alpha(c) || ascii_digit(c) || c >= 128 ||
-	    (c != 0 && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
+	       (c != 0 && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
 }
 
-/* ---- domains -------------------------------------------------------------- */
+/* ---- domains ---- */
 
 static bool
 label_valid(struct span label)
@@ -64,18 +64,17 @@ domain_literal_valid(struct span domain)
 	struct in_addr ip4;
 	char text[64];
 
-	if (domain.n < 2 || domain.p[0] != '[' ||
-	    domain.p[domain.n - 1] != ']')
+	if (domain.n < 2 || domain.p[0] != '[' || domain.p[domain.n - 1] != ']')
 		return false;
 	domain = span_slice(domain, 1, domain.n - 1);
 	if (span_istarts(domain, SPAN("IPv6:")))
 		return span_copy(span_skip(domain, 5), text, sizeof(text)) &&
-		    inet_pton(AF_INET6, text, &ip6) == 1;
+		       inet_pton(AF_INET6, text, &ip6) == 1;
 	return span_copy(domain, text, sizeof(text)) &&
-	    inet_pton(AF_INET, text, &ip4) == 1;
+	       inet_pton(AF_INET, text, &ip4) == 1;
 }
 
-/* ---- one mailbox ---------------------------------------------------------- */
+/* ---- one mailbox ---- */
 
 /* Length of the quoted string at the front of s, with its quotes; 0 if it
  * is not a whole one. */

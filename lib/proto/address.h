@@ -34,8 +34,8 @@ bool address_parse(struct span text, struct arena *a, struct address *out);
 
 /* The same without unquoting, so that nothing is stored: the local part as
  * written and the domain (empty if none), within text. */
-bool address_scan(struct span text, struct span *out_local,
-    struct span *out_domain);
+bool address_scan(
+    struct span text, struct span *out_local, struct span *out_domain);
 
 /* Appends the canonical form. An address without local part and domain (the
  * null sender) appends nothing. */
@@ -57,15 +57,15 @@ bool domain_valid(struct span domain);
 /* "[192.0.2.1]" or "[IPv6:2001:db8::1]" (RFC 5321 4.1.3). */
 bool domain_literal_valid(struct span domain);
 
-/* ---- lists ---------------------------------------------------------------- */
+/* ---- lists ---- */
 
 enum address_kind {
 	ADDRESS_MAILBOX,     /* addr, and name if there is one */
-	ADDRESS_NULL,        /* "<>" */
+	ADDRESS_NULL,	     /* "<>" */
 	ADDRESS_GROUP_START, /* "name:" */
 	ADDRESS_GROUP_END,   /* ";" */
 	ADDRESS_INCLUDE,     /* ":include:name" (alias lists): raw has it */
-	ADDRESS_BAD,         /* something else; raw has it */
+	ADDRESS_BAD,	     /* something else; raw has it */
 };
 
 struct address_item {
@@ -90,8 +90,8 @@ struct address_list {
 };
 
 /* Begins to read a list, folded or not; text must live until the release. */
-void address_list_init(struct address_list *l, enum address_list_kind kind,
-    struct span text);
+void address_list_init(
+    struct address_list *l, enum address_list_kind kind, struct span text);
 
 /* The next item; false at the end. Empty items ("a,,b") are passed over. A
  * comment behind an address without display name becomes its name. Spans of

@@ -5,7 +5,7 @@
 
 enum { PART_MAX = 8192 };
 
-/* ---- tokens (RFC 5322 3.2) ------------------------------------------------ */
+/* ---- tokens (RFC 5322 3.2) ---- */
 
 enum token_kind {
 	TOKEN_END,
@@ -19,7 +19,7 @@ enum token_kind {
 struct token {
 	enum token_kind kind;
 	uint8_t special;
-	bool space; /* white space or a comment stood before it */
+	bool space;	  /* white space or a comment stood before it */
 	struct span text; /* until the next token */
 };
 
@@ -90,8 +90,9 @@ take_closed(struct address_list *l, uint8_t close, struct token *out)
 	}
 	if (close == ']')
 		buf_byte(&l->word, ']');
-	out->kind = i >= s.n ? TOKEN_BAD :
-	    close == ']' ? TOKEN_LITERAL : TOKEN_QUOTED;
+	out->kind = i >= s.n	   ? TOKEN_BAD
+		    : close == ']' ? TOKEN_LITERAL
+				   : TOKEN_QUOTED;
 	l->rest = span_skip(s, i + 1);
 }
 
@@ -139,7 +140,7 @@ next_token(struct address_list *l, struct token *out)
 	out->text = buf_span(&l->word);
 }
 
-/* ---- items ---------------------------------------------------------------- */
+/* ---- items ---- */
 
 /* What the tokens of one item make so far: read as an address and as a
  * phrase at the same time, since "<", ":" or the end decides which it was. */
@@ -191,8 +192,8 @@ static bool
 spec_ok(const struct address_list *l, const struct spec *sp)
 {
 	return !sp->bad && sp->local && buf_ok(&l->local) &&
-	    buf_ok(&l->domain) &&
-	    (sp->at ? l->domain.n > 0 : l->local.n > 0);
+	       buf_ok(&l->domain) &&
+	       (sp->at ? l->domain.n > 0 : l->local.n > 0);
 }
 
 static void
@@ -209,8 +210,9 @@ phrase_add(struct address_list *l, const struct token *t)
 static bool
 ends_item(const struct token *t)
 {
-	return t->kind == TOKEN_END || (t->kind == TOKEN_SPECIAL &&
-	    (t->special == ',' || t->special == ';'));
+	return t->kind == TOKEN_END ||
+	       (t->kind == TOKEN_SPECIAL &&
+		   (t->special == ',' || t->special == ';'));
 }
 
 /* Reads on to the end of the item; false if anything stood there. */
@@ -299,7 +301,7 @@ take_item(struct address_list *l, struct token *t, enum address_kind *out)
 			*out = take_angle(l, t);
 			return true;
 		} else if (t->special == ':' && sp.any && !sp.at &&
-		    !l->in_group) {
+			   !l->in_group) {
 			buf_truncate(&l->name, l->name.n - 1);
 			*out = ADDRESS_GROUP_START;
 			return true;
@@ -316,8 +318,8 @@ take_item(struct address_list *l, struct token *t, enum address_kind *out)
 }
 
 void
-address_list_init(struct address_list *l, enum address_list_kind kind,
-    struct span text)
+address_list_init(
+    struct address_list *l, enum address_list_kind kind, struct span text)
 {
 	*l = (struct address_list){ .kind = kind, .rest = text };
 	buf_init(&l->word, PART_MAX);
@@ -340,8 +342,8 @@ address_list_release(struct address_list *l)
 }
 
 static void
-fill_item(struct address_list *l, enum address_kind kind,
-    struct address_item *out)
+fill_item(
+    struct address_list *l, enum address_kind kind, struct address_item *out)
 {
 	if (kind == ADDRESS_MAILBOX || kind == ADDRESS_NULL) {
 		while (l->name.n > 0 && is_white(l->name.p[l->name.n - 1]))
@@ -373,8 +375,8 @@ take_include(struct address_list *l, struct address_item *out)
 	comma = span_chr(l->rest, ',');
 	*out = (struct address_item){ .kind = ADDRESS_INCLUDE,
 		.raw = span_trim(span_slice(l->rest, 0, comma)) };
-	l->rest = comma == SIZE_MAX ? SPAN_EMPTY :
-	    span_skip(l->rest, comma + 1);
+	l->rest =
+	    comma == SIZE_MAX ? SPAN_EMPTY : span_skip(l->rest, comma + 1);
 	return true;
 }
 
@@ -408,8 +410,10 @@ address_list_next(struct address_list *l, struct address_item *out)
 		some = take_item(l, &t, &kind);
 		out->raw = span_trim(span_slice(before, 0,
 		    before.n - l->rest.n - (t.kind == TOKEN_SPECIAL)));
-		l->end_pending = l->in_group && (t.kind == TOKEN_END ||
-		    (t.kind == TOKEN_SPECIAL && t.special == ';'));
+		l->end_pending =
+		    l->in_group &&
+		    (t.kind == TOKEN_END ||
+			(t.kind == TOKEN_SPECIAL && t.special == ';'));
 	} while (!some && t.kind != TOKEN_END && !l->end_pending);
 	if (!some)
 		return l->end_pending && take_group_end(l, out);

@@ -11,7 +11,7 @@ base64_encode(struct span in, struct buf *out)
 
 	for (; i + 3 <= in.n; i += 3) {
 		const uint32_t v = (uint32_t)in.p[i] << 16 |
-		    (uint32_t)in.p[i + 1] << 8 | in.p[i + 2];
+				   (uint32_t)in.p[i + 1] << 8 | in.p[i + 2];
 
 		buf_byte(out, (uint8_t)digits[v >> 18]);
 		buf_byte(out, (uint8_t)digits[v >> 12 & 63]);
@@ -24,8 +24,8 @@ base64_encode(struct span in, struct buf *out)
 		buf_str(out, "==");
 	} else if (in.n - i == 2) {
 		buf_byte(out, (uint8_t)digits[in.p[i] >> 2]);
-		buf_byte(out, (uint8_t)digits[(in.p[i] & 3) << 4 |
-		    in.p[i + 1] >> 4]);
+		buf_byte(out,
+		    (uint8_t)digits[(in.p[i] & 3) << 4 | in.p[i + 1] >> 4]);
 		buf_byte(out, (uint8_t)digits[(in.p[i + 1] & 15) << 2]);
 		buf_byte(out, '=');
 	}

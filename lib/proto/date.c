@@ -22,7 +22,7 @@ days_from_civil(int year, int month, int day)
 	    (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
 
 	return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 +
-	    of_year - 719468;
+	       of_year - 719468;
 }
 
 static void
@@ -53,8 +53,8 @@ date_from_time(int64_t t, int offset_min, struct date *out)
 	const int64_t low = days_from_civil(0, 1, 1) * DAY;
 	const int64_t high = days_from_civil(YEAR_MAX + 1, 1, 1) * DAY - 1;
 	const int offset = (int)clamp(offset_min, -OFFSET_MAX, OFFSET_MAX);
-	const int64_t local = clamp(clamp(t, low, high) + offset * 60, low,
-	    high);
+	const int64_t local =
+	    clamp(clamp(t, low, high) + offset * 60, low, high);
 	int64_t days = local / DAY;
 	int64_t rest = local % DAY;
 
@@ -74,8 +74,8 @@ int64_t
 date_to_time(const struct date *d)
 {
 	return days_from_civil(d->year, d->month, d->day) * DAY +
-	    d->hour * 3600 + d->minute * 60 + d->second -
-	    (int64_t)d->offset_min * 60;
+	       d->hour * 3600 + d->minute * 60 + d->second -
+	       (int64_t)d->offset_min * 60;
 }
 
 static void
@@ -83,8 +83,8 @@ print_offset(struct buf *out, int offset_min)
 {
 	const int abs = offset_min < 0 ? -offset_min : offset_min;
 
-	buf_fmt(out, "%c%02d%02d", offset_min < 0 ? '-' : '+', abs / 60,
-	    abs % 60);
+	buf_fmt(
+	    out, "%c%02d%02d", offset_min < 0 ? '-' : '+', abs / 60, abs % 60);
 }
 
 void
@@ -106,8 +106,8 @@ date_print_imap(struct buf *out, int64_t t, int offset_min)
 	struct date d;
 
 	date_from_time(t, offset_min, &d);
-	buf_fmt(out, "%2d-%s-%04d %02d:%02d:%02d ", d.day,
-	    months[d.month - 1], d.year, d.hour, d.minute, d.second);
+	buf_fmt(out, "%2d-%s-%04d %02d:%02d:%02d ", d.day, months[d.month - 1],
+	    d.year, d.hour, d.minute, d.second);
 	print_offset(out, d.offset_min);
 }
 
@@ -121,7 +121,7 @@ date_print_asctime(struct buf *out, int64_t t, int offset_min)
 	    months[d.month - 1], d.day, d.hour, d.minute, d.second, d.year);
 }
 
-/* ---- parsing: a cursor over the text, taking one element at a time -------- */
+/* ---- parsing: a cursor over the text, taking one element at a time ---- */
 
 /* Skips white space and comments; an unclosed comment runs to the end. */
 static void
@@ -140,7 +140,7 @@ skip_cfws(struct span *s)
 		else if (depth > 0 && c == '\\')
 			i++;
 		else if (depth == 0 && c != ' ' && c != '\t' && c != '\r' &&
-		    c != '\n')
+			 c != '\n')
 			break;
 	}
 	*s = span_skip(*s, i);
@@ -256,8 +256,8 @@ static bool
 in_range(const struct date *d)
 {
 	return d->year >= 0 && d->year <= YEAR_MAX && d->day >= 1 &&
-	    d->day <= 31 && d->hour <= 23 && d->minute <= 59 &&
-	    d->second <= 60;
+	       d->day <= 31 && d->hour <= 23 && d->minute <= 59 &&
+	       d->second <= 60;
 }
 
 /* RFC 5322 4.3: 00-49 is 20xx, 50-99 and three digits count from 1900. */
@@ -311,8 +311,8 @@ static bool
 take_imap_day(struct span *s, struct date *d)
 {
 	return take_number(s, 1, 2, &d->day) != 0 && take_byte(s, '-') &&
-	    take_month(s, &d->month) && take_byte(s, '-') &&
-	    take_number(s, 4, 4, &d->year) != 0;
+	       take_month(s, &d->month) && take_byte(s, '-') &&
+	       take_number(s, 4, 4, &d->year) != 0;
 }
 
 bool

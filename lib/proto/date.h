@@ -16,13 +16,13 @@
 #include "lib/base/span.h"
 
 struct date {
-	int year;       /* 0..9999 */
-	int month;      /* 1..12 */
-	int day;        /* 1..31 */
-	int hour;       /* 0..23 */
-	int minute;     /* 0..59 */
-	int second;     /* 0..60, 60 for a leap second as written */
-	int weekday;    /* 0 Sunday .. 6; ignored by date_to_time */
+	int year;	/* 0..9999 */
+	int month;	/* 1..12 */
+	int day;	/* 1..31 */
+	int hour;	/* 0..23 */
+	int minute;	/* 0..59 */
+	int second;	/* 0..60, 60 for a leap second as written */
+	int weekday;	/* 0 Sunday .. 6; ignored by date_to_time */
 	int offset_min; /* -5999..5999 */
 };
 
@@ -35,8 +35,8 @@ int64_t date_to_time(const struct date *d);
 
 /* Appends "Sun, 22 Nov 2026 14:34:22 +0000" (RFC 5322 3.3); with zone not
  * NULL also " (zone)". */
-void date_print_rfc5322(struct buf *out, int64_t t, int offset_min,
-    const char *zone);
+void date_print_rfc5322(
+    struct buf *out, int64_t t, int offset_min, const char *zone);
 
 /* Parses the same, as tolerantly as RFC 5322 4.3 asks: no or any weekday,
  * comments, two- and three-digit years, seconds missing, named zones (an

@@ -7,8 +7,8 @@
 #include "lib/proto/date.h"
 
 enum {
-	FOLD_AT = 72,     /* where long lines are divided if there is a space */
-	LINE_HARD = 900,  /* where they are divided anyhow (RFC 5321: 998) */
+	FOLD_AT = 72,	 /* where long lines are divided if there is a space */
+	LINE_HARD = 900, /* where they are divided anyhow (RFC 5321: 998) */
 	PIECE_MAX = 65536,
 };
 
@@ -149,8 +149,7 @@ people_rcpt(struct writer *w, const struct dsn_report_rcpt *rc)
 	buf_byte(&w->b, '<');
 	add_value(w, 1, rc->address);
 	buf_byte(&w->b, '>');
-	if (rc->orig_address.n > 0 &&
-	    !span_eq(rc->orig_address, rc->address)) {
+	if (rc->orig_address.n > 0 && !span_eq(rc->orig_address, rc->address)) {
 		buf_str(&w->b, " (expanded from <");
 		add_value(w, w->b.n, rc->orig_address);
 		buf_str(&w->b, ">)");
@@ -228,8 +227,10 @@ dsn_report_begin(const struct dsn_report *r, dsn_sink_fn sink, void *arg)
 	header(&w);
 	people_part(&w);
 	report_part(&w);
-	begin_part(&w, r->headers_only ? "Undelivered Message Headers" :
-	    r->kind == DSN_DELIVERED ? "Message" : "Undelivered Message",
+	begin_part(&w,
+	    r->headers_only	       ? "Undelivered Message Headers"
+	    : r->kind == DSN_DELIVERED ? "Message"
+				       : "Undelivered Message",
 	    r->headers_only ? "text/rfc822-headers" : "message/rfc822");
 	if (r->eight_bit)
 		line(&w, "Content-Transfer-Encoding: 8bit");

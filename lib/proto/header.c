@@ -127,7 +127,7 @@ header_unfold(struct span body, struct buf *out)
 		else if (c == '\n' && i + 1 < body.n && is_wsp(body.p[i + 1]))
 			continue;
 		else
-			buf_byte(out, c == '\r' || c == '\n' || c == '\0' ?
-			    ' ' : c);
+			buf_byte(
+			    out, c == '\r' || c == '\n' || c == '\0' ? ' ' : c);
 	}
 }

@@ -15,9 +15,9 @@
 
 struct header_field {
 	struct span name; /* without the colon and white space before it;
-	                     empty for a line that is no field */
+			     empty for a line that is no field */
 	struct span body; /* after the colon, folds inside, without the last
-	                     line end; the whole line for a line that is none */
+			     line end; the whole line for a line that is none */
 	struct span raw;  /* all of it, with its last line end */
 };
 

@@ -18,8 +18,8 @@ enum { SASL_NAME_MAX = 255, SASL_PASSWORD_MAX = 1024 };
 
 enum sasl_result {
 	SASL_CHALLENGE, /* sasl_challenge is to be sent */
-	SASL_DONE,      /* the credentials are complete */
-	SASL_BAD,       /* malformed: the exchange is over */
+	SASL_DONE,	/* the credentials are complete */
+	SASL_BAD,	/* malformed: the exchange is over */
 };
 
 struct sasl;
@@ -36,8 +36,8 @@ const char *sasl_mechanism(const struct sasl *s);
 
 /* The first step, with the client's initial response or, has_initial false,
  * without one. */
-enum sasl_result sasl_start(struct sasl *s, bool has_initial,
-    struct span initial);
+enum sasl_result sasl_start(
+    struct sasl *s, bool has_initial, struct span initial);
 
 /* The client's response to a challenge. */
 enum sasl_result sasl_step(struct sasl *s, struct span response);

@@ -69,13 +69,14 @@ smtp_client_fail(struct smtp_client *c, const struct smtp_reply *r,
 	buf_wipe(&c->out);
 }
 
-/* ---- the session before its first message --------------------------------- */
+/* ---- the session before its first message ---- */
 
 static void
 hello(struct smtp_client *c)
 {
-	const char *verb = c->conf->lmtp ? "LHLO" :
-	    c->hello_fallback ? "HELO" : "EHLO";
+	const char *verb = c->conf->lmtp       ? "LHLO"
+			   : c->hello_fallback ? "HELO"
+					       : "EHLO";
 
 	c->stage = SMTP_STAGE_HELLO;
 	smtp_client_command(c, "%s %s", verb, c->conf->helo_name);
@@ -98,8 +99,8 @@ find_offer(const struct smtp_client *c, const char *keyword, struct span *out)
 }
 
 bool
-smtp_client_offers(const struct smtp_client *c, const char *keyword,
-    uint64_t *out_size)
+smtp_client_offers(
+    const struct smtp_client *c, const char *keyword, uint64_t *out_size)
 {
 	struct span args;
 
@@ -284,11 +285,11 @@ on_reply(struct smtp_client *c, const struct smtp_reply *r,
 	if (r->code >= 400)
 		smtp_client_fail(c, r, NULL, NULL, out);
 	else
-		smtp_client_fail(c, NULL, "4.5.0",
-		    "Protocol error: unexpected reply", out);
+		smtp_client_fail(
+		    c, NULL, "4.5.0", "Protocol error: unexpected reply", out);
 }
 
-/* ---- replies (RFC 5321 4.2) ----------------------------------------------- */
+/* ---- replies (RFC 5321 4.2) ---- */
 
 /* The enhanced code behind the reply code, when it is of the same class
  * (RFC 2034 4); else the class alone. */
@@ -373,8 +374,8 @@ whole_line(struct smtp_client *c, struct smtp_client_event *out)
 	if (result == PARSE_MORE)
 		return;
 	if (result == PARSE_BAD) {
-		smtp_client_fail(c, NULL, "4.5.0",
-		    "Protocol error: malformed reply", out);
+		smtp_client_fail(
+		    c, NULL, "4.5.0", "Protocol error: malformed reply", out);
 		return;
 	}
 	r.code = c->code;
@@ -404,14 +405,13 @@ feed_line(struct smtp_client *c, struct span in, struct smtp_client_event *out)
 }
 
 size_t
-smtp_client_feed(struct smtp_client *c, struct span in,
-    struct smtp_client_event *out)
+smtp_client_feed(
+    struct smtp_client *c, struct span in, struct smtp_client_event *out)
 {
 	size_t used = 0;
 
 	*out = (struct smtp_client_event){ .type = SMTP_CLIENT_NONE };
-	while (out->type == SMTP_CLIENT_NONE &&
-	    c->stage != SMTP_STAGE_CLOSED) {
+	while (out->type == SMTP_CLIENT_NONE && c->stage != SMTP_STAGE_CLOSED) {
 		if (smtp_client_pending(c, out))
 			break;
 		smtp_client_pump(c);
@@ -422,7 +422,7 @@ smtp_client_feed(struct smtp_client *c, struct span in,
 	return used;
 }
 
-/* ---- the driver's side ---------------------------------------------------- */
+/* ---- the driver's side ---- */
 
 void
 smtp_client_tls_started(struct smtp_client *c, size_t leftover)

@@ -21,8 +21,8 @@
  * limits by smtp_client_stage.
  *
  * The server is not trusted: replies are bounded (LIMIT_SMTP_REPLY_LINE,
- * LIMIT_SMTP_REPLY), anything unasked or malformed is FAILED, and the text of a reply
- * holds printable ASCII only. Bodies leave with CRLF line ends and stuffed
+ * LIMIT_SMTP_REPLY), anything unasked or malformed is FAILED, and the text of a
+ *reply holds printable ASCII only. Bodies leave with CRLF line ends and stuffed
  * dots whatever they hold.
  */
 
@@ -35,7 +35,7 @@ struct smtp_client;
 
 enum smtp_client_tls {
 	SMTP_CLIENT_TLS_NONE, /* never STARTTLS (also: TLS is already there) */
-	SMTP_CLIENT_TLS_MAY,  /* if offered; a refusal means going on in clear */
+	SMTP_CLIENT_TLS_MAY, /* if offered; a refusal means going on in clear */
 	SMTP_CLIENT_TLS_MUST, /* or FAILED */
 };
 
@@ -44,8 +44,8 @@ struct smtp_client_conf {
 	const char *helo_name;
 	bool lmtp;
 	enum smtp_client_tls tls;
-	const char *user;     /* NULL: no AUTH. If set and the server offers
-	                         neither PLAIN nor LOGIN: FAILED */
+	const char *user; /* NULL: no AUTH. If set and the server offers
+			     neither PLAIN nor LOGIN: FAILED */
 	const char *password;
 };
 
@@ -54,9 +54,9 @@ enum smtp_stage {
 	SMTP_STAGE_GREETING,
 	SMTP_STAGE_HELLO,
 	SMTP_STAGE_STARTTLS,
-	SMTP_STAGE_TLS,      /* the driver's handshake */
+	SMTP_STAGE_TLS, /* the driver's handshake */
 	SMTP_STAGE_AUTH,
-	SMTP_STAGE_IDLE,     /* READY or DONE; nothing is awaited */
+	SMTP_STAGE_IDLE, /* READY or DONE; nothing is awaited */
 	SMTP_STAGE_MAIL,
 	SMTP_STAGE_RCPT,
 	SMTP_STAGE_DATA,
@@ -69,26 +69,26 @@ enum smtp_stage {
 
 /* A message to send. All of it must live until DONE or the session's end. */
 struct smtp_client_message {
-	struct span sender;       /* canonical address; empty: null sender */
+	struct span sender;	  /* canonical address; empty: null sender */
 	const struct span *rcpts; /* canonical addresses, at least one */
 	size_t rcpt_count;
-	uint64_t size;  /* bytes, for SIZE=; 0: not known */
+	uint64_t size;	/* bytes, for SIZE=; 0: not known */
 	bool body_8bit; /* BODY=8BITMIME where offered; sent as it is anyway */
-	bool smtputf8;  /* needs SMTPUTF8: 5.6.7 for all where not offered */
+	bool smtputf8;	/* needs SMTPUTF8: 5.6.7 for all where not offered */
 };
 
 /* What a server said, or our own verdict in the same form. */
 struct smtp_reply {
-	unsigned code;  /* 220, 550, ...; 0: no reply of the server */
-	char dsn[12];   /* "5.1.1"; made from the code when the text has none */
+	unsigned code; /* 220, 550, ...; 0: no reply of the server */
+	char dsn[12];  /* "5.1.1"; made from the code when the text has none */
 	struct span text; /* all lines joined by a space, beginning with the
-	                     code; without code a phrase of ours. Until the
-	                     next call. */
+			     code; without code a phrase of ours. Until the
+			     next call. */
 };
 
 enum smtp_client_event_type {
 	SMTP_CLIENT_NONE,
-	SMTP_CLIENT_NEED_TLS,  /* do the handshake, then tls_started */
+	SMTP_CLIENT_NEED_TLS, /* do the handshake, then tls_started */
 	SMTP_CLIENT_READY,
 	SMTP_CLIENT_RESULT,    /* of recipient rcpt: reply, stage. 2xx: sent */
 	SMTP_CLIENT_WANT_BODY, /* give it by smtp_client_body */
@@ -99,10 +99,10 @@ enum smtp_client_event_type {
 
 struct smtp_client_event {
 	enum smtp_client_event_type type;
-	size_t rcpt; /* RESULT: index in the message's rcpts */
+	size_t rcpt;	       /* RESULT: index in the message's rcpts */
 	enum smtp_stage stage; /* RESULT, FAILED: what reply answers */
 	struct smtp_reply reply;
-	bool reusable;     /* DONE: another message may follow */
+	bool reusable; /* DONE: another message may follow */
 };
 
 /* A session on a fresh connection: waits for the greeting. */
@@ -111,8 +111,8 @@ void smtp_client_free(struct smtp_client *c);
 
 /* Consumes input, possibly none of it, until there is an event; returns the
  * number of bytes consumed. */
-size_t smtp_client_feed(struct smtp_client *c, struct span in,
-    struct smtp_client_event *out);
+size_t smtp_client_feed(
+    struct smtp_client *c, struct span in, struct smtp_client_event *out);
 
 /* The handshake after NEED_TLS went well; leftover: bytes received in clear
  * that were not consumed (if any, feed gives FAILED next). A handshake that
@@ -120,8 +120,8 @@ size_t smtp_client_feed(struct smtp_client *c, struct span in,
 void smtp_client_tls_started(struct smtp_client *c, size_t leftover);
 
 /* Begins a message; only after READY or a reusable DONE. */
-void smtp_client_send(struct smtp_client *c,
-    const struct smtp_client_message *m);
+void smtp_client_send(
+    struct smtp_client *c, const struct smtp_client_message *m);
 
 /* After WANT_BODY: how many bytes smtp_client_body will take now; 0 until some
  * output was sent. Never more than 64 KiB. */
@@ -148,7 +148,7 @@ enum smtp_stage smtp_client_stage(const struct smtp_client *c);
 const char *smtp_stage_text(enum smtp_stage stage);
 
 /* What the server offered in its last EHLO. size: its limit, 0 for none.  */
-bool smtp_client_offers(const struct smtp_client *c, const char *keyword,
-    uint64_t *out_size);
+bool smtp_client_offers(
+    const struct smtp_client *c, const char *keyword, uint64_t *out_size);
 
 #endif

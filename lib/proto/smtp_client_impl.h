@@ -15,9 +15,9 @@ enum auth_step { AUTH_PLAIN, AUTH_LOGIN_USER, AUTH_LOGIN_PASSWORD, AUTH_END };
 struct smtp_client {
 	const struct smtp_client_conf *conf;
 	enum smtp_stage stage; /* which reply is awaited */
-	struct buf line;   /* of the reply, so far */
-	struct buf text;   /* of the reply, lines joined */
-	unsigned code;     /* of the reply's lines so far; 0: none yet */
+	struct buf line;       /* of the reply, so far */
+	struct buf text;       /* of the reply, lines joined */
+	unsigned code;	       /* of the reply's lines so far; 0: none yet */
 	struct buf out;
 	struct buf offers; /* lines of the reply to EHLO but the first */
 	bool hello_fallback, tls_active, pipelining, secret_out;
@@ -25,20 +25,20 @@ struct smtp_client {
 
 	/* The message in hand; commands are numbered MAIL, each RCPT, DATA. */
 	const struct smtp_client_message *m;
-	uint8_t *rcpts;     /* enum rcpt_state of each */
+	uint8_t *rcpts;	    /* enum rcpt_state of each */
 	size_t sent, got;   /* commands sent, replies to them received */
-	size_t last;        /* commands to send in all: fewer after refusals */
+	size_t last;	    /* commands to send in all: fewer after refusals */
 	size_t accepted;    /* recipients in state RCPT_ACCEPTED */
 	bool mail_ok, dead; /* dead: the connection is of no more use */
 
 	/* One verdict for all recipients that have none yet. */
 	bool fan;
 	size_t fan_next;
-	bool lmtp_final;    /* final replies come one by one */
+	bool lmtp_final; /* final replies come one by one */
 	enum smtp_stage fan_stage;
 	struct smtp_reply fan_reply;
 	struct buf fan_text;
-	bool done_pending;  /* DONE follows the last RESULT */
+	bool done_pending; /* DONE follows the last RESULT */
 
 	bool line_start, cr_pending; /* of the body */
 };

@@ -7,11 +7,11 @@
 #include "lib/proto/utf8.h"
 
 enum {
-	PIPELINE_HIGH = 8192,  /* unsent commands beyond which none is added */
-	BODY_HIGH = 65536,     /* unsent bytes of body likewise */
+	PIPELINE_HIGH = 8192, /* unsent commands beyond which none is added */
+	BODY_HIGH = 65536,    /* unsent bytes of body likewise */
 };
 
-/* ---- results -------------------------------------------------------------- */
+/* ---- results ---- */
 
 static void
 finish(struct smtp_client *c, size_t rcpt)
@@ -27,7 +27,9 @@ result(struct smtp_client *c, size_t rcpt, enum smtp_stage stage,
 {
 	finish(c, rcpt);
 	*out = (struct smtp_client_event){ .type = SMTP_CLIENT_RESULT,
-		.rcpt = rcpt, .stage = stage, .reply = *r };
+		.rcpt = rcpt,
+		.stage = stage,
+		.reply = *r };
 }
 
 /* From now on pending() gives this reply to every recipient without result. */
@@ -38,8 +40,8 @@ fan_out(struct smtp_client *c, const struct smtp_reply *r)
 		return;
 	c->fan = true;
 	c->fan_next = 0;
-	c->fan_stage = c->stage == SMTP_STAGE_BODY ? SMTP_STAGE_DATA_END :
-	    c->stage;
+	c->fan_stage =
+	    c->stage == SMTP_STAGE_BODY ? SMTP_STAGE_DATA_END : c->stage;
 	c->fan_reply = *r;
 	buf_reset(&c->fan_text);
 	buf_add(&c->fan_text, r->text);
@@ -92,7 +94,7 @@ smtp_client_pending(struct smtp_client *c, struct smtp_client_event *out)
 	return true;
 }
 
-/* ---- commands ------------------------------------------------------------- */
+/* ---- commands ---- */
 
 static void
 mail_command(struct smtp_client *c)
@@ -116,8 +118,8 @@ next_command(struct smtp_client *c)
 	if (c->sent == 0)
 		mail_command(c);
 	else if (c->sent <= c->m->rcpt_count)
-		smtp_client_command(c, "RCPT TO:<%.*s>",
-		    SPAN_FMT(c->m->rcpts[c->sent - 1]));
+		smtp_client_command(
+		    c, "RCPT TO:<%.*s>", SPAN_FMT(c->m->rcpts[c->sent - 1]));
 	else
 		smtp_client_command(c, "DATA");
 	c->sent++;
@@ -129,7 +131,7 @@ smtp_client_pump(struct smtp_client *c)
 	if (c->m == NULL || c->fan || c->done_pending)
 		return;
 	while (c->sent < c->last && c->out.n < PIPELINE_HIGH &&
-	    (c->pipelining || c->sent == c->got))
+	       (c->pipelining || c->sent == c->got))
 		next_command(c);
 }
 
@@ -167,22 +169,22 @@ smtp_client_send(struct smtp_client *c, const struct smtp_client_message *m)
 	if (!addresses_ok(m))
 		fan_out_own(c, "5.1.3", "bad address syntax");
 	else if (m->smtputf8 && !smtp_client_offers(c, "SMTPUTF8", NULL))
-		fan_out_own(c, "5.6.7",
-		    "SMTPUTF8 is required, but was not offered");
+		fan_out_own(
+		    c, "5.6.7", "SMTPUTF8 is required, but was not offered");
 	else if (limit > 0 && m->size > limit)
-		fan_out_own(c, "5.3.4",
-		    "message size exceeds size limit of server");
+		fan_out_own(
+		    c, "5.3.4", "message size exceeds size limit of server");
 	c->done_pending = c->fan;
 	smtp_client_pump(c);
 }
 
-/* ---- replies -------------------------------------------------------------- */
+/* ---- replies ---- */
 
 static void
 protocol_error(struct smtp_client *c, struct smtp_client_event *out)
 {
-	smtp_client_fail(c, NULL, "4.5.0", "Protocol error: unexpected reply",
-	    out);
+	smtp_client_fail(
+	    c, NULL, "4.5.0", "Protocol error: unexpected reply", out);
 }
 
 /* The transaction ends here: at once, or after a RSET where the server still
@@ -211,8 +213,9 @@ settle(struct smtp_client *c)
 static void
 next_stage(struct smtp_client *c)
 {
-	c->stage = c->got == 0 ? SMTP_STAGE_MAIL :
-	    c->got <= c->m->rcpt_count ? SMTP_STAGE_RCPT : SMTP_STAGE_DATA;
+	c->stage = c->got == 0			? SMTP_STAGE_MAIL
+		   : c->got <= c->m->rcpt_count ? SMTP_STAGE_RCPT
+						: SMTP_STAGE_DATA;
 }
 
 static void
@@ -320,7 +323,7 @@ smtp_client_on_reply(struct smtp_client *c, const struct smtp_reply *r,
 	} else if (c->stage == SMTP_STAGE_RCPT && c->got < c->sent) {
 		on_rcpt(c, r, out);
 	} else if (c->stage == SMTP_STAGE_DATA && c->got < c->sent &&
-	    r->code / 100 != 2) {
+		   r->code / 100 != 2) {
 		on_data(c, r, out);
 	} else if (c->stage == SMTP_STAGE_DATA_END) {
 		on_data_end(c, r, out);
@@ -338,7 +341,7 @@ smtp_client_on_reply(struct smtp_client *c, const struct smtp_reply *r,
 	}
 }
 
-/* ---- the body ------------------------------------------------------------- */
+/* ---- the body ---- */
 
 size_t
 smtp_client_body_room(const struct smtp_client *c)

@@ -163,14 +163,14 @@ take_params(struct span s, struct smtp_cmd *out, struct smtp_reject *why)
 		const size_t eq = span_chr(word, '=');
 
 		if (out->param_count == SMTP_PARAM_MAX)
-			return reject(why, 555, "5.5.4",
-			    "Unsupported option: ", word);
+			return reject(
+			    why, 555, "5.5.4", "Unsupported option: ", word);
 		p->key = span_slice(word, 0, eq);
 		p->has_value = eq != SIZE_MAX;
 		p->value = p->has_value ? span_skip(word, eq + 1) : SPAN_EMPTY;
 		if (!param_ok(p))
-			return reject(why, 555, "5.5.4",
-			    "Unsupported option: ", word);
+			return reject(
+			    why, 555, "5.5.4", "Unsupported option: ", word);
 		out->param_count++;
 	}
 	return PARSE_OK;
@@ -187,8 +187,8 @@ parse_mail(struct smtp_cmd *out, struct smtp_reject *why)
 	if (span_trim(s).n == 0)
 		return syntax(why, "Syntax: MAIL FROM:<address>");
 	if (!take_path(&s, &out->path))
-		return reject(why, 501, "5.1.7", "Bad sender address syntax",
-		    SPAN_EMPTY);
+		return reject(
+		    why, 501, "5.1.7", "Bad sender address syntax", SPAN_EMPTY);
 	return take_params(s, out, why);
 }
 
@@ -203,8 +203,8 @@ parse_rcpt(struct smtp_cmd *out, struct smtp_reject *why)
 	if (span_trim(s).n == 0)
 		return syntax(why, "Syntax: RCPT TO:<address>");
 	if (!take_path(&s, &out->path) || out->path.null)
-		return reject(why, 501, "5.1.3",
-		    "Bad recipient address syntax", SPAN_EMPTY);
+		return reject(why, 501, "5.1.3", "Bad recipient address syntax",
+		    SPAN_EMPTY);
 	return take_params(s, out, why);
 }
 
@@ -236,15 +236,15 @@ parse_auth(struct smtp_cmd *out, struct smtp_reject *why)
 }
 
 static enum parse
-parse_bare(const struct smtp_cmd *out, struct smtp_reject *why,
-    const char *text)
+parse_bare(
+    const struct smtp_cmd *out, struct smtp_reject *why, const char *text)
 {
 	return out->arg.n == 0 ? PARSE_OK : syntax(why, text);
 }
 
 static enum parse
-parse_with_arg(const struct smtp_cmd *out, struct smtp_reject *why,
-    const char *text)
+parse_with_arg(
+    const struct smtp_cmd *out, struct smtp_reject *why, const char *text)
 {
 	return out->arg.n > 0 ? PARSE_OK : syntax(why, text);
 }
@@ -285,13 +285,13 @@ parse_arg(struct smtp_cmd *out, struct smtp_reject *why)
 	case SMTP_UNKNOWN:
 		break;
 	}
-	return reject(why, 500, "5.5.2", "Error: command not recognized",
-	    SPAN_EMPTY);
+	return reject(
+	    why, 500, "5.5.2", "Error: command not recognized", SPAN_EMPTY);
 }
 
 enum parse
-smtp_cmd_parse(struct span line, struct smtp_cmd *out,
-    struct smtp_reject *out_why)
+smtp_cmd_parse(
+    struct span line, struct smtp_cmd *out, struct smtp_reject *out_why)
 {
 	struct span rest = line, word;
 	enum parse result;
@@ -299,8 +299,8 @@ smtp_cmd_parse(struct span line, struct smtp_cmd *out,
 	*out = (struct smtp_cmd){ .verb = SMTP_UNKNOWN };
 	*out_why = (struct smtp_reject){ .verb = SMTP_UNKNOWN };
 	if (!span_token(&rest, " \t", &word))
-		return reject(out_why, 500, "5.5.2", "Error: bad syntax",
-		    SPAN_EMPTY);
+		return reject(
+		    out_why, 500, "5.5.2", "Error: bad syntax", SPAN_EMPTY);
 	out->verb = verb_of(word);
 	out->arg = span_trim(rest);
 	result = parse_arg(out, out_why);

@@ -50,14 +50,14 @@ struct smtp_path {
 	struct span text;   /* the mailbox as written; empty for "<>" */
 	struct span local;  /* as written, perhaps quoted */
 	struct span domain; /* empty when there is none */
-	bool null;          /* "<>" */
+	bool null;	    /* "<>" */
 };
 
 struct smtp_cmd {
 	enum smtp_verb verb;
-	struct span arg; /* all after the verb, trimmed; for AUTH what follows
-	                    the mechanism */
-	struct span mech;      /* AUTH */
+	struct span arg;  /* all after the verb, trimmed; for AUTH what follows
+			     the mechanism */
+	struct span mech; /* AUTH */
 	struct smtp_path path; /* MAIL, RCPT */
 	struct smtp_param params[SMTP_PARAM_MAX];
 	size_t param_count;
@@ -78,12 +78,12 @@ struct smtp_reject {
  * whether a command makes sense now, and which parameters are offered, is
  * for the caller (lib/proto/smtp_server.h). A path without a domain, and
  * bytes above 127 in a path, are OK. A path need not have brackets. */
-enum parse smtp_cmd_parse(struct span line, struct smtp_cmd *out,
-    struct smtp_reject *out_why);
+enum parse smtp_cmd_parse(
+    struct span line, struct smtp_cmd *out, struct smtp_reject *out_why);
 
 /* The parameter of that key, ignoring case; NULL if it was not given. */
-const struct smtp_param *smtp_cmd_param(const struct smtp_cmd *cmd,
-    const char *key);
+const struct smtp_param *smtp_cmd_param(
+    const struct smtp_cmd *cmd, const char *key);
 
 /* "MAIL" ("mail" in the lower form); "UNKNOWN" ("unknown"). */
 const char *smtp_verb_name(enum smtp_verb verb);

@@ -6,9 +6,9 @@
 #include "lib/proto/smtp_server_impl.h"
 
 enum {
-	OUTPUT_HIGH = 32768,   /* unsent replies beyond which nothing is read */
-	OUTPUT_MAX = 1 << 20,  /* far above what one answer can add to that */
-	KEEP_MAX = 512,        /* memory an idle buffer may keep */
+	OUTPUT_HIGH = 32768,  /* unsent replies beyond which nothing is read */
+	OUTPUT_MAX = 1 << 20, /* far above what one answer can add to that */
+	KEEP_MAX = 512,	      /* memory an idle buffer may keep */
 };
 
 struct smtp_server *
@@ -41,7 +41,7 @@ smtp_server_offer(struct smtp_server *s, unsigned caps, const char *auth_mechs)
 	s->auth_mechs = auth_mechs;
 }
 
-/* ---- replies -------------------------------------------------------------- */
+/* ---- replies ---- */
 
 static void
 add_clean(struct buf *out, struct span text)
@@ -65,7 +65,8 @@ reply_line(struct smtp_server *s, unsigned code, bool last, const char *dsn,
 }
 
 void
-smtp_server_reply(struct smtp_server *s, unsigned code, const char *dsn, struct span text)
+smtp_server_reply(
+    struct smtp_server *s, unsigned code, const char *dsn, struct span text)
 {
 	size_t lf;
 
@@ -87,8 +88,8 @@ reply_hello(struct smtp_server *s)
 		const char *word;
 	} plain[] = { { SMTP_CAP_VRFY, "VRFY" }, { SMTP_CAP_ETRN, "ETRN" },
 		{ SMTP_CAP_STARTTLS, "STARTTLS" } },
-	  tail[] = { { SMTP_CAP_8BITMIME, "8BITMIME" },
-		  { SMTP_CAP_DSN, "DSN" }, { SMTP_CAP_SMTPUTF8, "SMTPUTF8" } };
+	  tail[] = { { SMTP_CAP_8BITMIME, "8BITMIME" }, { SMTP_CAP_DSN, "DSN" },
+		  { SMTP_CAP_SMTPUTF8, "SMTPUTF8" } };
 
 	reply_line(s, 250, false, "", host);
 	if (s->caps & SMTP_CAP_PIPELINING)
@@ -110,8 +111,8 @@ reply_hello(struct smtp_server *s)
 }
 
 void
-smtp_server_reply_host(struct smtp_server *s, unsigned code, const char *dsn,
-    const char *text)
+smtp_server_reply_host(
+    struct smtp_server *s, unsigned code, const char *dsn, const char *text)
 {
 	struct buf b;
 
@@ -121,7 +122,7 @@ smtp_server_reply_host(struct smtp_server *s, unsigned code, const char *dsn,
 	buf_release(&b);
 }
 
-/* ---- refusals ------------------------------------------------------------- */
+/* ---- refusals ---- */
 
 void
 smtp_server_forget(struct smtp_server *s)
@@ -131,8 +132,8 @@ smtp_server_forget(struct smtp_server *s)
 }
 
 void
-smtp_server_refuse_with(struct smtp_server *s, struct smtp_event *out, enum smtp_bad bad,
-    const struct smtp_reject *why)
+smtp_server_refuse_with(struct smtp_server *s, struct smtp_event *out,
+    enum smtp_bad bad, const struct smtp_reject *why)
 {
 	struct buf b;
 
@@ -142,17 +143,19 @@ smtp_server_refuse_with(struct smtp_server *s, struct smtp_event *out, enum smtp
 		buf_add(&b, why->detail);
 	smtp_server_reply(s, why->code, why->dsn, buf_span(&b));
 	buf_release(&b);
-	*out = (struct smtp_event){ .type = SMTP_EVENT_BAD, .bad = bad,
-		.reject = *why };
+	*out = (struct smtp_event){
+		.type = SMTP_EVENT_BAD, .bad = bad, .reject = *why
+	};
 	s->errors++;
 }
 
 void
-smtp_server_refuse(struct smtp_server *s, struct smtp_event *out, enum smtp_bad bad,
-    unsigned code, const char *dsn, const char *text)
+smtp_server_refuse(struct smtp_server *s, struct smtp_event *out,
+    enum smtp_bad bad, unsigned code, const char *dsn, const char *text)
 {
-	const struct smtp_reject why = { .verb = s->last, .code = code,
-		.dsn = dsn, .text = text };
+	const struct smtp_reject why = {
+		.verb = s->last, .code = code, .dsn = dsn, .text = text
+	};
 
 	smtp_server_refuse_with(s, out, bad, &why);
 }
@@ -167,7 +170,7 @@ smtp_server_refuse_sync(struct smtp_server *s, struct smtp_event *out)
 	s->state = STATE_CLOSED;
 }
 
-/* ---- lines ---------------------------------------------------------------- */
+/* ---- lines ---- */
 
 static void
 auth_line(struct smtp_server *s, const struct smtp_turn *t)
@@ -194,8 +197,8 @@ line_too_long(const struct smtp_server *s)
 	const struct span line = buf_span(&s->line);
 
 	return s->line_skipped || !buf_ok(&s->line) ||
-	    (line.n > LIMIT_SMTP_LINE && s->state != STATE_AUTH &&
-	    !span_istarts(line, SPAN("AUTH ")));
+	       (line.n > LIMIT_SMTP_LINE && s->state != STATE_AUTH &&
+		   !span_istarts(line, SPAN("AUTH ")));
 }
 
 static void
@@ -263,13 +266,13 @@ feed_line(struct smtp_server *s, struct span in, struct smtp_event *out)
 	return n;
 }
 
-/* ---- the driver's side ---------------------------------------------------- */
+/* ---- the driver's side ---- */
 
 static bool
 may_read(const struct smtp_server *s)
 {
 	return s->waiting == SMTP_EVENT_NONE && s->state != STATE_TLS &&
-	    s->state != STATE_CLOSED && s->out.n < OUTPUT_HIGH;
+	       s->state != STATE_CLOSED && s->out.n < OUTPUT_HIGH;
 }
 
 static void
@@ -297,8 +300,8 @@ smtp_server_feed(struct smtp_server *s, struct span in, struct smtp_event *out)
 		}
 		if (rest.n == 0)
 			break;
-		used += s->state == STATE_DATA ? smtp_server_data(s, rest, out) :
-		    feed_line(s, rest, out);
+		used += s->state == STATE_DATA ? smtp_server_data(s, rest, out)
+					       : feed_line(s, rest, out);
 	}
 	return used;
 }
@@ -379,8 +382,8 @@ count_success(struct smtp_server *s, enum smtp_event_type type, unsigned code)
 }
 
 void
-smtp_server_answer(struct smtp_server *s, unsigned code, const char *dsn,
-    struct span text)
+smtp_server_answer(
+    struct smtp_server *s, unsigned code, const char *dsn, struct span text)
 {
 	const enum smtp_event_type type = s->waiting;
 
@@ -405,8 +408,8 @@ smtp_server_answer(struct smtp_server *s, unsigned code, const char *dsn,
 }
 
 void
-smtp_server_say(struct smtp_server *s, unsigned code, const char *dsn,
-    struct span text)
+smtp_server_say(
+    struct smtp_server *s, unsigned code, const char *dsn, struct span text)
 {
 	smtp_server_reply(s, code, dsn, text);
 }

@@ -47,45 +47,46 @@ enum smtp_caps {
 
 /* Settings of a listener; must outlive its sessions. */
 struct smtp_server_conf {
-	const char *hostname;   /* begins the reply to EHLO, stands in 421 */
-	uint64_t size_max;      /* bytes of a message; 0: no limit */
-	unsigned error_max;     /* this many errors end the session */
-	unsigned junk_max;      /* NOOP, RSET, VRFY, HELO beyond count as
-	                           errors */
-	unsigned rcpt_max;      /* accepted recipients of one message */
-	bool lmtp;              /* LHLO, one reply per recipient */
-	bool helo_required;     /* MAIL needs HELO or EHLO before it */
-	bool tls_required;      /* nothing but hello before STARTTLS */
-	bool bare_newline_ok;   /* let bare CR, LF and NUL in a message pass,
-	                           and a bare LF end a command; never the
-	                           message */
+	const char *hostname; /* begins the reply to EHLO, stands in 421 */
+	uint64_t size_max;    /* bytes of a message; 0: no limit */
+	unsigned error_max;   /* this many errors end the session */
+	unsigned junk_max;    /* NOOP, RSET, VRFY, HELO beyond count as
+				 errors */
+	unsigned rcpt_max;    /* accepted recipients of one message */
+	bool lmtp;	      /* LHLO, one reply per recipient */
+	bool helo_required;   /* MAIL needs HELO or EHLO before it */
+	bool tls_required;    /* nothing but hello before STARTTLS */
+	bool bare_newline_ok; /* let bare CR, LF and NUL in a message pass,
+				 and a bare LF end a command; never the
+				 message */
 };
 
 enum smtp_event_type {
 	SMTP_EVENT_NONE, /* nothing to do: more input, or output to be sent */
 
-	/* Each of these waits for smtp_server_answer. cmd is valid until then. */
-	SMTP_EVENT_HELLO,    /* HELO, EHLO, LHLO: cmd->arg is the name. Any
-	                        transaction is over. */
-	SMTP_EVENT_MAIL,     /* cmd->path, cmd->params; size */
-	SMTP_EVENT_RCPT,     /* cmd->path, cmd->params */
-	SMTP_EVENT_DATA,     /* answer 354 to get the message */
-	SMTP_EVENT_DATA_END, /* the message is complete. LMTP: one answer for
-	                        each accepted recipient, in their order. */
-	SMTP_EVENT_VRFY,     /* cmd->arg */
-	SMTP_EVENT_STARTTLS, /* answer 220, send it, shake hands, then call
-	                        smtp_server_tls_started */
+	/* Each of these waits for smtp_server_answer. cmd is valid until then.
+	 */
+	SMTP_EVENT_HELLO,     /* HELO, EHLO, LHLO: cmd->arg is the name. Any
+				 transaction is over. */
+	SMTP_EVENT_MAIL,      /* cmd->path, cmd->params; size */
+	SMTP_EVENT_RCPT,      /* cmd->path, cmd->params */
+	SMTP_EVENT_DATA,      /* answer 354 to get the message */
+	SMTP_EVENT_DATA_END,  /* the message is complete. LMTP: one answer for
+				 each accepted recipient, in their order. */
+	SMTP_EVENT_VRFY,      /* cmd->arg */
+	SMTP_EVENT_STARTTLS,  /* answer 220, send it, shake hands, then call
+				 smtp_server_tls_started */
 	SMTP_EVENT_AUTH,      /* cmd->mech; cmd->arg is the initial response in
-	                         base 64, "=" for an empty one, empty if none.
-	                         334 asks for a line, 235 ends it well. */
+				 base 64, "=" for an empty one, empty if none.
+				 334 asks for a line, 235 ends it well. */
 	SMTP_EVENT_AUTH_LINE, /* data: the client's line, in base 64 */
 
 	/* These do not wait; what had to be said is in the output. */
 	SMTP_EVENT_CHUNK, /* data: more of the message, dots removed, lines
-	                     ending in CRLF; points into the input of feed */
+			     ending in CRLF; points into the input of feed */
 	SMTP_EVENT_RSET,  /* the transaction, if any, is over */
 	SMTP_EVENT_QUIT,  /* the session is over */
-	SMTP_EVENT_BAD,   /* something was refused: bad, reject */
+	SMTP_EVENT_BAD,	  /* something was refused: bad, reject */
 	SMTP_EVENT_TOO_MANY_ERRORS, /* the session is over */
 };
 
@@ -93,16 +94,16 @@ enum smtp_event_type {
 enum smtp_bad {
 	SMTP_BAD_SYNTAX,    /* of a known command */
 	SMTP_BAD_UNKNOWN,   /* no such command, or not offered */
-	SMTP_BAD_STATE,     /* not now */
-	SMTP_BAD_LINE,      /* too long, or a forbidden byte, in a command */
-	SMTP_BAD_SYNC,      /* data behind a command that must be the last;
-	                       ends the session */
+	SMTP_BAD_STATE,	    /* not now */
+	SMTP_BAD_LINE,	    /* too long, or a forbidden byte, in a command */
+	SMTP_BAD_SYNC,	    /* data behind a command that must be the last;
+			       ends the session */
 	SMTP_BAD_FOREIGN,   /* the verb of another protocol: detail is the
-	                       line; ends the session */
-	SMTP_BAD_BARE,      /* bare LF, CR or NUL in a message; a bare LF
-	                       ends the session. The transaction is over. */
-	SMTP_BAD_SIZE,      /* message or its declared size too large; after
-	                       DATA the transaction is over */
+			       line; ends the session */
+	SMTP_BAD_BARE,	    /* bare LF, CR or NUL in a message; a bare LF
+			       ends the session. The transaction is over. */
+	SMTP_BAD_SIZE,	    /* message or its declared size too large; after
+			       DATA the transaction is over */
 	SMTP_BAD_CANCELLED, /* the client gave up AUTH */
 };
 
@@ -111,10 +112,10 @@ struct smtp_event {
 	const struct smtp_cmd *cmd; /* NULL where none is named above */
 	struct span data;
 	uint64_t size; /* MAIL: declared by SIZE=, else 0. DATA_END: bytes of
-	                  the message */
-	enum smtp_bad bad;         /* BAD */
+			  the message */
+	enum smtp_bad bad;	   /* BAD */
 	struct smtp_reject reject; /* BAD: what was answered; its detail lives
-	                              until the next call */
+				      until the next call */
 	bool aborted; /* BAD: the transaction that was open is over */
 };
 
@@ -124,26 +125,26 @@ void smtp_server_free(struct smtp_server *s);
 
 /* What is offered from now on: caps, and with SMTP_CAP_AUTH the mechanisms as
  * they stand in the reply ("PLAIN LOGIN"; must outlive the session). */
-void smtp_server_offer(struct smtp_server *s, unsigned caps,
-    const char *auth_mechs);
+void smtp_server_offer(
+    struct smtp_server *s, unsigned caps, const char *auth_mechs);
 
 /* Consumes input, possibly none of it, until there is an event; returns the
  * number of bytes consumed. Must also be called, with whatever there is, after
  * an answer and after output was sent. */
-size_t smtp_server_feed(struct smtp_server *s, struct span in,
-    struct smtp_event *out);
+size_t smtp_server_feed(
+    struct smtp_server *s, struct span in, struct smtp_event *out);
 
 /* Answers the event that waits. dsn "" omits the enhanced code. A text with
  * LF in it makes a reply of several lines; other control bytes become '?'.
  * 2xx (3xx) lets the session go on accordingly, 4xx and 5xx refuse and count
- * as an error, 421 and 221 also end the session. 250 to EHLO: text is ignored, the
- * engine says what is offered. */
-void smtp_server_answer(struct smtp_server *s, unsigned code, const char *dsn,
-    struct span text);
+ * as an error, 421 and 221 also end the session. 250 to EHLO: text is ignored,
+ * the engine says what is offered. */
+void smtp_server_answer(
+    struct smtp_server *s, unsigned code, const char *dsn, struct span text);
 
 /* Says something unasked: the greeting, or 421, which ends the session. */
-void smtp_server_say(struct smtp_server *s, unsigned code, const char *dsn,
-    struct span text);
+void smtp_server_say(
+    struct smtp_server *s, unsigned code, const char *dsn, struct span text);
 
 /* The handshake after STARTTLS is done, or TLS came before the greeting
  * (implicit): all that the client said before is forgotten (RFC 3207 4.2).

@@ -11,7 +11,8 @@ refuse_state(struct smtp_server *s, struct smtp_event *out, const char *text)
 }
 
 static void
-wait_for(struct smtp_server *s, const struct smtp_turn *t, enum smtp_event_type type)
+wait_for(
+    struct smtp_server *s, const struct smtp_turn *t, enum smtp_event_type type)
 {
 	s->cmd = MEM_NEW(s->cmd);
 	*s->cmd = *t->cmd;
@@ -25,8 +26,8 @@ on_hello(struct smtp_server *s, const struct smtp_turn *t)
 {
 	if (s->conf->lmtp != (t->cmd->verb == SMTP_LHLO)) {
 		smtp_server_refuse(s, t->out, SMTP_BAD_UNKNOWN, 500, "5.5.1",
-		    s->conf->lmtp ? "Error: this is LMTP: use LHLO" :
-		    "Error: this is SMTP: use EHLO");
+		    s->conf->lmtp ? "Error: this is LMTP: use LHLO"
+				  : "Error: this is SMTP: use EHLO");
 		return;
 	}
 	if (t->more) {
@@ -39,8 +40,7 @@ on_hello(struct smtp_server *s, const struct smtp_turn *t)
 }
 
 static bool
-param_offered(const struct smtp_server *s, enum smtp_verb verb,
-    struct span key)
+param_offered(const struct smtp_server *s, enum smtp_verb verb, struct span key)
 {
 	static const struct {
 		enum smtp_verb verb;
@@ -74,10 +74,10 @@ param_value_ok(const struct smtp_param *p)
 		return span_u64(p->value, UINT64_MAX, &size);
 	if (span_ieq(p->key, SPAN("BODY")))
 		return span_ieq(p->value, SPAN("7BIT")) ||
-		    span_ieq(p->value, SPAN("8BITMIME"));
+		       span_ieq(p->value, SPAN("8BITMIME"));
 	if (span_ieq(p->key, SPAN("RET")))
 		return span_ieq(p->value, SPAN("FULL")) ||
-		    span_ieq(p->value, SPAN("HDRS"));
+		       span_ieq(p->value, SPAN("HDRS"));
 	if (span_ieq(p->key, SPAN("SMTPUTF8")))
 		return !p->has_value;
 	return p->value.n > 0;
@@ -86,22 +86,26 @@ param_value_ok(const struct smtp_param *p)
 static bool
 params_ok(struct smtp_server *s, const struct smtp_turn *t)
 {
-	struct smtp_reject why = { .verb = t->cmd->verb, .code = 555,
-		.dsn = "5.5.4", .text = "Unsupported option: " };
+	struct smtp_reject why = { .verb = t->cmd->verb,
+		.code = 555,
+		.dsn = "5.5.4",
+		.text = "Unsupported option: " };
 
 	for (size_t i = 0; i < t->cmd->param_count; i++) {
 		const struct smtp_param *p = &t->cmd->params[i];
 
 		if (!param_offered(s, t->cmd->verb, p->key) ||
 		    (!param_value_ok(p) && !span_ieq(p->key, SPAN("SIZE")))) {
-			why.detail = span_of(p->key.p, p->has_value ?
-			    p->key.n + 1 + p->value.n : p->key.n);
-			smtp_server_refuse_with(s, t->out, SMTP_BAD_SYNTAX, &why);
+			why.detail = span_of(
+			    p->key.p, p->has_value ? p->key.n + 1 + p->value.n
+						   : p->key.n);
+			smtp_server_refuse_with(
+			    s, t->out, SMTP_BAD_SYNTAX, &why);
 			return false;
 		}
 		if (!param_value_ok(p)) {
-			smtp_server_refuse(s, t->out, SMTP_BAD_SYNTAX, 501, "5.5.4",
-			    "Bad message size syntax");
+			smtp_server_refuse(s, t->out, SMTP_BAD_SYNTAX, 501,
+			    "5.5.4", "Bad message size syntax");
 			return false;
 		}
 	}
@@ -118,7 +122,8 @@ path_charset_ok(struct smtp_server *s, const struct smtp_turn *t)
 		return true;
 	for (size_t i = 0; i < text.n; i++) {
 		if (text.p[i] >= 128) {
-			smtp_server_refuse(s, t->out, SMTP_BAD_SYNTAX, 553, "5.6.7",
+			smtp_server_refuse(s, t->out, SMTP_BAD_SYNTAX, 553,
+			    "5.6.7",
 			    "Must declare SMTPUTF8 to send unicode address");
 			return false;
 		}
@@ -134,9 +139,9 @@ on_mail(struct smtp_server *s, const struct smtp_turn *t)
 
 	if (s->hello == HELLO_NONE &&
 	    (s->conf->helo_required || s->conf->lmtp)) {
-		refuse_state(s, t->out, s->conf->lmtp ?
-		    "Error: send LHLO first" :
-		    "Error: send HELO/EHLO first");
+		refuse_state(s, t->out,
+		    s->conf->lmtp ? "Error: send LHLO first"
+				  : "Error: send HELO/EHLO first");
 		return;
 	}
 	if (s->in_mail) {
@@ -145,8 +150,9 @@ on_mail(struct smtp_server *s, const struct smtp_turn *t)
 	}
 	if (!params_ok(s, t) || !path_charset_ok(s, t))
 		return;
-	if (p != NULL && (!span_u64(p->value, UINT64_MAX, &size) ||
-	    (s->conf->size_max > 0 && size > s->conf->size_max))) {
+	if (p != NULL &&
+	    (!span_u64(p->value, UINT64_MAX, &size) ||
+		(s->conf->size_max > 0 && size > s->conf->size_max))) {
 		smtp_server_refuse(s, t->out, SMTP_BAD_SIZE, 552, "5.3.4",
 		    "Message size exceeds fixed limit");
 		return;
@@ -186,8 +192,9 @@ on_data(struct smtp_server *s, const struct smtp_turn *t)
 	}
 	if (s->rcpt_ok == 0) {
 		/* RFC 2033 4.2 wants 503 from an LMTP server. */
-		smtp_server_refuse(s, t->out, SMTP_BAD_STATE, s->conf->lmtp ? 503 : 554,
-		    "5.5.1", "Error: no valid recipients");
+		smtp_server_refuse(s, t->out, SMTP_BAD_STATE,
+		    s->conf->lmtp ? 503 : 554, "5.5.1",
+		    "Error: no valid recipients");
 		return;
 	}
 	wait_for(s, t, SMTP_EVENT_DATA);
@@ -217,9 +224,11 @@ on_help(struct smtp_server *s, const struct smtp_turn *t)
 {
 	(void)t;
 	s->junk++;
-	smtp_server_reply(s, 214, "2.0.0", s->conf->lmtp ?
-	    SPAN("Commands: LHLO MAIL RCPT DATA RSET NOOP VRFY QUIT") :
-	    SPAN("Commands: HELO EHLO MAIL RCPT DATA RSET NOOP VRFY QUIT"));
+	smtp_server_reply(s, 214, "2.0.0",
+	    s->conf->lmtp
+		? SPAN("Commands: LHLO MAIL RCPT DATA RSET NOOP VRFY QUIT")
+		: SPAN("Commands: HELO EHLO MAIL RCPT DATA RSET NOOP VRFY "
+		       "QUIT"));
 	s->counts[SMTP_HELP].ok++;
 }
 
@@ -321,7 +330,7 @@ static bool
 before_tls_ok(enum smtp_verb verb)
 {
 	return verb == SMTP_HELO || verb == SMTP_EHLO || verb == SMTP_LHLO ||
-	    verb == SMTP_NOOP || verb == SMTP_STARTTLS || verb == SMTP_QUIT;
+	       verb == SMTP_NOOP || verb == SMTP_STARTTLS || verb == SMTP_QUIT;
 }
 
 /* A web browser, or a page that makes one post mail. */
@@ -329,14 +338,15 @@ static bool
 is_foreign(struct span line)
 {
 	return span_istarts(line, SPAN("GET ")) ||
-	    span_istarts(line, SPAN("POST ")) ||
-	    span_istarts(line, SPAN("CONNECT "));
+	       span_istarts(line, SPAN("POST ")) ||
+	       span_istarts(line, SPAN("CONNECT "));
 }
 
 static void
 foreign(struct smtp_server *s, const struct smtp_turn *t)
 {
-	const struct smtp_reject why = { .verb = SMTP_UNKNOWN, .code = 221,
+	const struct smtp_reject why = { .verb = SMTP_UNKNOWN,
+		.code = 221,
 		.dsn = "2.7.0",
 		.text = "Error: I can break rules, too. Goodbye.",
 		.detail = t->line };
@@ -360,12 +370,14 @@ smtp_server_command(struct smtp_server *s, struct smtp_turn *t)
 	if (is_foreign(t->line))
 		foreign(s, t);
 	else if (s->conf->tls_required && !s->tls && !before_tls_ok(cmd.verb) &&
-	    cmd.verb != SMTP_UNKNOWN)
+		 cmd.verb != SMTP_UNKNOWN)
 		smtp_server_refuse(s, t->out, SMTP_BAD_STATE, 530, "5.7.0",
 		    "Must issue a STARTTLS command first");
 	else if (result != PARSE_OK)
-		smtp_server_refuse_with(s, t->out, cmd.verb == SMTP_UNKNOWN ?
-		    SMTP_BAD_UNKNOWN : SMTP_BAD_SYNTAX, &why);
+		smtp_server_refuse_with(s, t->out,
+		    cmd.verb == SMTP_UNKNOWN ? SMTP_BAD_UNKNOWN
+					     : SMTP_BAD_SYNTAX,
+		    &why);
 	else
 		handlers[cmd.verb](s, t);
 	if (s->junk > s->conf->junk_max) {

@@ -63,11 +63,14 @@ why_refused(const struct smtp_server *s)
 	};
 
 	if (s->fault != FAULT_LF && too_big(s))
-		return (struct smtp_reject){ .verb = SMTP_DATA, .code = 552,
+		return (struct smtp_reject){ .verb = SMTP_DATA,
+			.code = 552,
 			.dsn = "5.3.4",
 			.text = "Message size exceeds fixed limit" };
-	return (struct smtp_reject){ .verb = SMTP_DATA, .code = 550,
-		.dsn = "5.5.2", .text = texts[s->fault] };
+	return (struct smtp_reject){ .verb = SMTP_DATA,
+		.code = 550,
+		.dsn = "5.5.2",
+		.text = texts[s->fault] };
 }
 
 /* Refuses the message: in LMTP once for each recipient. */
@@ -79,14 +82,15 @@ refuse_message(struct smtp_server *s, struct smtp_event *out)
 
 	for (unsigned i = 0; i < replies; i++) {
 		if (why.code == 552)
-			smtp_server_reply(s, why.code, why.dsn,
-			    span_str(why.text));
+			smtp_server_reply(
+			    s, why.code, why.dsn, span_str(why.text));
 		else
 			smtp_server_reply_host(s, why.code, why.dsn, why.text);
 	}
 	*out = (struct smtp_event){ .type = SMTP_EVENT_BAD,
 		.bad = why.code == 552 ? SMTP_BAD_SIZE : SMTP_BAD_BARE,
-		.reject = why, .aborted = true };
+		.reject = why,
+		.aborted = true };
 	s->errors++;
 	end_message(s);
 	smtp_server_forget(s);

@@ -9,9 +9,9 @@
 
 enum server_state {
 	STATE_COMMAND,
-	STATE_DATA,      /* between 354 and the end of data */
-	STATE_AUTH,      /* between 334 and the client's line */
-	STATE_TLS,       /* between 220 and the end of the handshake */
+	STATE_DATA, /* between 354 and the end of data */
+	STATE_AUTH, /* between 334 and the client's line */
+	STATE_TLS,  /* between 220 and the end of the handshake */
 	STATE_CLOSED,
 };
 
@@ -20,7 +20,7 @@ enum data_state {
 	DATA_LINE_START,
 	DATA_MIDDLE,
 	DATA_CR,
-	DATA_DOT,    /* a dot at the line's start, not yet passed on */
+	DATA_DOT, /* a dot at the line's start, not yet passed on */
 	DATA_DOT_CR,
 };
 
@@ -41,15 +41,15 @@ struct smtp_server {
 	enum smtp_event_type waiting; /* NONE, or the event not yet answered */
 	enum smtp_verb last;
 	bool any_command, tls, authenticated;
-	bool line_skipped;  /* the line being read is too long */
-	bool line_done;     /* the line is no longer needed */
-	bool in_mail;       /* MAIL was accepted */
+	bool line_skipped; /* the line being read is too long */
+	bool line_done;	   /* the line is no longer needed */
+	bool in_mail;	   /* MAIL was accepted */
 	unsigned rcpt_tried, rcpt_ok, rcpt_answered;
 	unsigned errors, junk;
 	enum data_state data_state;
 	enum data_fault fault; /* the first in the message */
-	uint64_t size;      /* of the message */
-	struct buf line;    /* the command line being read, or in hand */
+	uint64_t size;	       /* of the message */
+	struct buf line;       /* the command line being read, or in hand */
 	struct buf out;
 	struct smtp_cmd *cmd; /* while an event waits */
 	struct verb_count counts[SMTP_UNKNOWN + 1];
@@ -59,17 +59,17 @@ struct smtp_server {
 struct smtp_turn {
 	const struct smtp_cmd *cmd;
 	struct span line; /* without its end */
-	bool more;        /* input stands behind the line */
+	bool more;	  /* input stands behind the line */
 	struct smtp_event *out;
 };
 
 /* Adds a reply, of several lines if the text has LF in it. */
-void smtp_server_reply(struct smtp_server *s, unsigned code, const char *dsn,
-    struct span text);
+void smtp_server_reply(
+    struct smtp_server *s, unsigned code, const char *dsn, struct span text);
 
 /* The same with our host name in front of the text. */
-void smtp_server_reply_host(struct smtp_server *s, unsigned code,
-    const char *dsn, const char *text);
+void smtp_server_reply_host(
+    struct smtp_server *s, unsigned code, const char *dsn, const char *text);
 
 /* Refuses what was said: a reply, an error counted, a BAD event. */
 void smtp_server_refuse(struct smtp_server *s, struct smtp_event *out,
@@ -87,7 +87,7 @@ void smtp_server_command(struct smtp_server *s, struct smtp_turn *t);
 
 /* Reads bytes of the message, at least one piece of them, up to an event
  * (smtp_server_data.c); returns how many it consumed. */
-size_t smtp_server_data(struct smtp_server *s, struct span in,
-    struct smtp_event *out);
+size_t smtp_server_data(
+    struct smtp_server *s, struct span in, struct smtp_event *out);
 
 #endif

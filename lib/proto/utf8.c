@@ -6,8 +6,12 @@ static size_t
 sequence_length(struct span s)
 {
 	const uint8_t c = s.p[0];
-	const size_t n = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 :
-	    c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
+	const size_t n = c < 0x80   ? 1
+			 : c < 0xc2 ? 0
+			 : c < 0xe0 ? 2
+			 : c < 0xf0 ? 3
+			 : c < 0xf5 ? 4
+				    : 0;
 
 	if (n > s.n)
 		return 0;

@@ -32,8 +32,8 @@ xtext_decode(struct span text, struct buf *out)
 
 		if (v == '+') {
 			ok = text.n - i > 2 && is_hex(text.p[i + 1]) &&
-			    is_hex(text.p[i + 2]) &&
-			    span_hex64(span_slice(text, i + 1, i + 3), &v);
+			     is_hex(text.p[i + 2]) &&
+			     span_hex64(span_slice(text, i + 1, i + 3), &v);
 			i += 2;
 		} else {
 			ok = v > ' ' && v < 127 && v != '=';

@@ -18,8 +18,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (date_parse_rfc5322(in, &t, &offset) && t > -62000000000 &&
 	    t < 253000000000) {
 		date_print_rfc5322(&b, t, offset, "X");
-		BUG_ON(!date_parse_rfc5322(buf_span(&b), &again,
-		    &offset_again));
+		BUG_ON(
+		    !date_parse_rfc5322(buf_span(&b), &again, &offset_again));
 		BUG_ON(again != t || offset_again != offset);
 		buf_reset(&b);
 		date_print_asctime(&b, t, 0);

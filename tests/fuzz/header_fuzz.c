@@ -33,7 +33,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			size_t part = 0;
 
 			BUG_ON((header_end(span_of(data, n), &part) ==
-			    PARSE_OK) != (n >= end));
+				   PARSE_OK) != (n >= end));
 			BUG_ON(n >= end && part != end);
 		}
 	}

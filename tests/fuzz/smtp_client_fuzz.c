@@ -77,7 +77,9 @@ play(const struct smtp_client_conf *conf, struct span in, size_t step,
 	struct play p = { .c = smtp_client_new(conf) };
 
 	p.m = (struct smtp_client_message){ .sender = SPAN("s@y"),
-		.rcpts = rcpts, .rcpt_count = RCPTS, .size = 100 };
+		.rcpts = rcpts,
+		.rcpt_count = RCPTS,
+		.size = 100 };
 	buf_init(&p.log, 64 << 20);
 	while (in.n > 0) {
 		struct span part = span_slice(in, 0, step);

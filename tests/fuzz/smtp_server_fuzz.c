@@ -15,8 +15,8 @@ struct play {
 static void
 answer(struct play *p, unsigned code, const char *text)
 {
-	smtp_server_answer(p->s, code, code == 354 || code == 334 ? "" : "2.0.0",
-	    span_str(text));
+	smtp_server_answer(p->s, code,
+	    code == 354 || code == 334 ? "" : "2.0.0", span_str(text));
 }
 
 /* Decides by what the client said, so that it is the same in each run. */
@@ -24,7 +24,7 @@ static void
 act(struct play *p, const struct smtp_event *ev)
 {
 	const bool no = ev->cmd != NULL && ev->cmd->path.text.n > 0 &&
-	    ev->cmd->path.text.p[0] == 'n';
+			ev->cmd->path.text.p[0] == 'n';
 
 	if (ev->type != SMTP_EVENT_NONE && ev->type != SMTP_EVENT_CHUNK)
 		buf_fmt(&p->log, "%d;", (int)ev->type);
@@ -98,16 +98,19 @@ play(const struct smtp_server_conf *conf, struct span in, enum split split,
 {
 	struct play p = { .s = smtp_server_new(conf) };
 
-	smtp_server_offer(p.s, SMTP_CAP_PIPELINING | SMTP_CAP_SIZE |
-	    SMTP_CAP_8BITMIME | SMTP_CAP_STARTTLS | SMTP_CAP_AUTH |
-	    SMTP_CAP_VRFY | SMTP_CAP_DSN, "PLAIN");
+	smtp_server_offer(p.s,
+	    SMTP_CAP_PIPELINING | SMTP_CAP_SIZE | SMTP_CAP_8BITMIME |
+		SMTP_CAP_STARTTLS | SMTP_CAP_AUTH | SMTP_CAP_VRFY |
+		SMTP_CAP_DSN,
+	    "PLAIN");
 	buf_init(&p.log, 64 << 20);
 	buf_init(&p.body, 1 << 20);
 	while (in.n > 0) {
 		const size_t lf = span_chr(in, '\n');
 		const size_t line = lf == SIZE_MAX ? in.n : lf + 1;
-		const size_t n = split == BY_BYTE ? 1 :
-		    split == BY_LINE ? line : in.n;
+		const size_t n = split == BY_BYTE   ? 1
+				 : split == BY_LINE ? line
+						    : in.n;
 
 		feed(&p, span_slice(in, 0, n));
 		in = span_skip(in, n);
@@ -122,8 +125,11 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const struct span in = span_of(data, size);
-	struct smtp_server_conf conf = { .hostname = "mx", .error_max = 10,
-		.junk_max = 20, .rcpt_max = 5, .size_max = 500 };
+	struct smtp_server_conf conf = { .hostname = "mx",
+		.error_max = 10,
+		.junk_max = 20,
+		.rcpt_max = 5,
+		.size_max = 500 };
 	struct buf a, b;
 
 	if (size == 0)

@@ -46,8 +46,8 @@ mailboxes_that_are_right(void **state)
 		assert_true(span_eq(addr.domain, span_str(rows[i].domain)));
 		address_print(&addr, &b);
 		assert_string_equal(buf_cstr(&b), rows[i].canonical);
-		assert_true(span_eq(address_domain_of(buf_span(&b)),
-		    span_str(rows[i].domain)));
+		assert_true(span_eq(
+		    address_domain_of(buf_span(&b)), span_str(rows[i].domain)));
 		buf_release(&b);
 		arena_reset(&a);
 	}
@@ -58,9 +58,9 @@ mailboxes_that_are_wrong(void **state)
 {
 	static const char *const rows[] = { "", "@", "@b.test", "a@", "a b@c",
 		"a@b@c.test", "\"a\"b@c", "\"a@c", "a@b..c", "a@.b", "a@-b.c",
-		"a@b-.c", "a@127.0.0.1", "a@[192.0.2.256]", "a@[x]",
-		"a@b c", "a,b@c", "a<b@c", "(c)a@b", "a\x01@b", "\"\r\"@b",
-		"\xff@b", "a@\xc0\x80", "\\a@b", "a@b/c", "a@b..", "<a@b>" };
+		"a@b-.c", "a@127.0.0.1", "a@[192.0.2.256]", "a@[x]", "a@b c",
+		"a,b@c", "a<b@c", "(c)a@b", "a\x01@b", "\"\r\"@b", "\xff@b",
+		"a@\xc0\x80", "\\a@b", "a@b/c", "a@b..", "<a@b>" };
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -84,10 +84,9 @@ long_mailboxes_are_refused(void **state)
 	memset(text, 'a', sizeof(text));
 	arena_init(&a, 4096);
 	assert_false(address_parse(span_of(text, sizeof(text)), &a, &addr));
-	assert_false(address_parse(span_of(text, LIMIT_LOCAL_PART + 1), &a,
-	    &addr));
-	assert_true(address_parse(span_of(text, LIMIT_LOCAL_PART), &a,
-	    &addr));
+	assert_false(
+	    address_parse(span_of(text, LIMIT_LOCAL_PART + 1), &a, &addr));
+	assert_true(address_parse(span_of(text, LIMIT_LOCAL_PART), &a, &addr));
 	text[10] = '@';
 	assert_false(address_parse(span_of(text, 11 + 64), &a, &addr));
 	assert_true(address_parse(span_of(text, 11 + 63), &a, &addr));
@@ -99,8 +98,10 @@ static void
 show(const struct address_item *it, struct buf *out)
 {
 	static const char kinds[] = { [ADDRESS_MAILBOX] = 'M',
-		[ADDRESS_NULL] = '0', [ADDRESS_GROUP_START] = 'G',
-		[ADDRESS_GROUP_END] = 'E', [ADDRESS_INCLUDE] = 'I',
+		[ADDRESS_NULL] = '0',
+		[ADDRESS_GROUP_START] = 'G',
+		[ADDRESS_GROUP_END] = 'E',
+		[ADDRESS_INCLUDE] = 'I',
 		[ADDRESS_BAD] = 'X' };
 
 	buf_byte(out, (uint8_t)kinds[it->kind]);

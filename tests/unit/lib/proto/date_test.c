@@ -20,8 +20,8 @@ prints_each_form(void **state)
 	(void)state;
 	buf_init(&b, 200);
 	date_print_rfc5322(&b, INSTANT, 0, "UTC");
-	assert_string_equal(buf_cstr(&b),
-	    "Sun, 22 Nov 2026 14:34:22 +0000 (UTC)");
+	assert_string_equal(
+	    buf_cstr(&b), "Sun, 22 Nov 2026 14:34:22 +0000 (UTC)");
 	buf_reset(&b);
 	date_print_rfc5322(&b, INSTANT, -210, NULL);
 	assert_string_equal(buf_cstr(&b), "Sun, 22 Nov 2026 11:04:22 -0330");
@@ -59,8 +59,8 @@ parses_tolerantly(void **state)
 		int64_t t = 0;
 		int offset = -1;
 
-		assert_true(date_parse_rfc5322(span_str(rows[i].text), &t,
-		    &offset));
+		assert_true(
+		    date_parse_rfc5322(span_str(rows[i].text), &t, &offset));
 		assert_int_equal(t, rows[i].t);
 		assert_int_equal(offset, rows[i].offset);
 	}
@@ -78,8 +78,8 @@ refuses_what_is_no_date(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(rows); i++)
-		assert_false(date_parse_rfc5322(span_str(rows[i]), &t,
-		    &offset));
+		assert_false(
+		    date_parse_rfc5322(span_str(rows[i]), &t, &offset));
 	assert_int_equal(t, 7);
 	assert_int_equal(offset, 7);
 }
@@ -91,17 +91,17 @@ parses_imap_dates(void **state)
 	int offset;
 
 	(void)state;
-	assert_true(date_parse_imap(SPAN("22-Nov-2026 14:34:22 +0000"), &t,
-	    &offset));
+	assert_true(
+	    date_parse_imap(SPAN("22-Nov-2026 14:34:22 +0000"), &t, &offset));
 	assert_int_equal(t, INSTANT);
-	assert_true(date_parse_imap(SPAN(" 1-Nov-2026 15:34:22 +0100"), &t,
-	    &offset));
+	assert_true(
+	    date_parse_imap(SPAN(" 1-Nov-2026 15:34:22 +0100"), &t, &offset));
 	assert_int_equal(t, INSTANT - 21 * 86400);
 	assert_int_equal(offset, 60);
-	assert_false(date_parse_imap(SPAN("22-Nov-2026 14:34:22"), &t,
-	    &offset));
-	assert_false(date_parse_imap(SPAN("22-Nov-2026 14:34:22 +00001"), &t,
-	    &offset));
+	assert_false(
+	    date_parse_imap(SPAN("22-Nov-2026 14:34:22"), &t, &offset));
+	assert_false(
+	    date_parse_imap(SPAN("22-Nov-2026 14:34:22 +00001"), &t, &offset));
 	assert_true(date_parse_imap_day(SPAN("22-Nov-2026"), &t));
 	assert_int_equal(t, INSTANT - INSTANT % 86400);
 	assert_true(date_parse_imap_day(SPAN("1-Jan-1970"), &t));
@@ -113,7 +113,8 @@ static void
 parses_mbox_dates(void **state)
 {
 	static const char *const rows[] = { "Sun Nov 22 14:34:22 2026",
-		"Sun Nov 22 14:34:22 UTC 2026", "Sun Nov 22 15:34:22 2026 +0100",
+		"Sun Nov 22 14:34:22 UTC 2026",
+		"Sun Nov 22 15:34:22 2026 +0100",
 		"Sun Nov 22 14:34:22 MET DST 2026" };
 	int64_t t;
 

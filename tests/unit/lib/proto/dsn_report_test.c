@@ -30,11 +30,18 @@ compose(const struct dsn_report *r, struct buf *out)
 static struct dsn_report
 sample(const struct dsn_report_rcpt *rcpts, size_t count)
 {
-	return (struct dsn_report){ .kind = DSN_FAILED, .hostname = "mx.test",
-		.mail_name = "Postfix", .to = SPAN("a@b.test"),
-		.message_id = "<1@mx.test>", .boundary = "ABC.1/mx.test",
-		.now_s = 1795358062, .qid = "ABC", .sender = SPAN("a@b.test"),
-		.arrival_s = 1795358000, .rcpts = rcpts, .rcpt_count = count };
+	return (struct dsn_report){ .kind = DSN_FAILED,
+		.hostname = "mx.test",
+		.mail_name = "Postfix",
+		.to = SPAN("a@b.test"),
+		.message_id = "<1@mx.test>",
+		.boundary = "ABC.1/mx.test",
+		.now_s = 1795358062,
+		.qid = "ABC",
+		.sender = SPAN("a@b.test"),
+		.arrival_s = 1795358000,
+		.rcpts = rcpts,
+		.rcpt_count = count };
 }
 
 static const struct dsn_report_rcpt unknown = {
@@ -81,8 +88,9 @@ has_three_parts(void **state)
 	compose(&r, &b);
 	assert_true(span_starts(buf_span(&b), span_str(want)));
 	assert_true(span_ends(buf_span(&b), span_str(report)));
-	assert_true(span_find(buf_span(&b),
-	    SPAN("\r\n<c@d.test>: unknown user: \"c\"\r\n")) != SIZE_MAX);
+	assert_true(
+	    span_find(buf_span(&b),
+		SPAN("\r\n<c@d.test>: unknown user: \"c\"\r\n")) != SIZE_MAX);
 	buf_release(&b);
 }
 
@@ -91,8 +99,10 @@ shows_what_a_remote_host_said(void **state)
 {
 	const struct dsn_report_rcpt rc = { .address = SPAN("c@d.test"),
 		.orig_address = SPAN("list@b.test"),
-		.orcpt = SPAN("rfc822;list@b.test"), .action = "delayed",
-		.status = SPAN("4.2.2"), .reason = SPAN("said: 452 full"),
+		.orcpt = SPAN("rfc822;list@b.test"),
+		.action = "delayed",
+		.status = SPAN("4.2.2"),
+		.reason = SPAN("said: 452 full"),
 		.remote = SPAN("mx.d.test"),
 		.diagnostic = SPAN("452 4.2.2 full") };
 	struct dsn_report r = sample(&rc, 1);
@@ -105,17 +115,19 @@ shows_what_a_remote_host_said(void **state)
 	r.envid = SPAN("id 1");
 	compose(&r, &b);
 	assert_true(span_find(buf_span(&b),
-	    SPAN("Original-Recipient: rfc822;list@b.test\r\n"
-		 "Action: delayed\r\nStatus: 4.2.2\r\n"
-		 "Remote-MTA: dns; mx.d.test\r\n"
-		 "Diagnostic-Code: smtp; 452 4.2.2 full\r\n"
-		 "Will-Retry-Until: ")) != SIZE_MAX);
+			SPAN("Original-Recipient: rfc822;list@b.test\r\n"
+			     "Action: delayed\r\nStatus: 4.2.2\r\n"
+			     "Remote-MTA: dns; mx.d.test\r\n"
+			     "Diagnostic-Code: smtp; 452 4.2.2 full\r\n"
+			     "Will-Retry-Until: ")) != SIZE_MAX);
 	assert_true(span_find(buf_span(&b),
-	    SPAN("Original-Envelope-Id: id 1\r\n")) != SIZE_MAX);
+			SPAN("Original-Envelope-Id: id 1\r\n")) != SIZE_MAX);
 	assert_true(span_find(buf_span(&b),
-	    SPAN("<c@d.test> (expanded from <list@b.test>): ")) != SIZE_MAX);
-	assert_true(span_find(buf_span(&b),
-	    SPAN("Content-Type: text/rfc822-headers\r\n")) != SIZE_MAX);
+			SPAN("<c@d.test> (expanded from <list@b.test>): ")) !=
+		    SIZE_MAX);
+	assert_true(
+	    span_find(buf_span(&b),
+		SPAN("Content-Type: text/rfc822-headers\r\n")) != SIZE_MAX);
 	buf_release(&b);
 }
 
@@ -139,8 +151,8 @@ values_cannot_add_lines(void **state)
 	r.sender = r.to = r.envid = buf_span(&evil);
 	compose(&r, &b);
 	assert_true(span_find(buf_span(&b), SPAN("\nX-Evil")) == SIZE_MAX);
-	assert_true(span_find(buf_span(&b), SPAN("\n--ABC.1/mx.test--\n")) ==
-	    SIZE_MAX);
+	assert_true(
+	    span_find(buf_span(&b), SPAN("\n--ABC.1/mx.test--\n")) == SIZE_MAX);
 	assert_true(span_chr(buf_span(&b), '\033') == SIZE_MAX);
 	rest = buf_span(&b);
 	while (span_token(&rest, "\n", &row))

@@ -66,12 +66,12 @@ end_is_found_byte_by_byte(void **state)
 
 	(void)state;
 	for (size_t n = 0; n < want; n++)
-		assert_int_equal(header_end(span_slice(m, 0, n), &end),
-		    PARSE_MORE);
+		assert_int_equal(
+		    header_end(span_slice(m, 0, n), &end), PARSE_MORE);
 	assert_int_equal(end, 0);
 	for (size_t n = want; n <= m.n; n++) {
-		assert_int_equal(header_end(span_slice(m, 0, n), &end),
-		    PARSE_OK);
+		assert_int_equal(
+		    header_end(span_slice(m, 0, n), &end), PARSE_OK);
 		assert_int_equal(end, want);
 	}
 	assert_int_equal(header_end(SPAN("\nx"), &end), PARSE_OK);

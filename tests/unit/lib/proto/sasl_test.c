@@ -92,12 +92,12 @@ limits(void **state)
 	(void)state;
 	memset(text, 'a', sizeof(text));
 	s = sasl_new(SPAN("LOGIN"));
-	assert_int_equal(sasl_start(s, true, span_of(text,
-	    SASL_NAME_MAX + 1)), SASL_BAD);
+	assert_int_equal(
+	    sasl_start(s, true, span_of(text, SASL_NAME_MAX + 1)), SASL_BAD);
 	sasl_free(&s);
 	s = sasl_new(SPAN("LOGIN"));
-	assert_int_equal(sasl_start(s, true, span_of(text, SASL_NAME_MAX)),
-	    SASL_CHALLENGE);
+	assert_int_equal(
+	    sasl_start(s, true, span_of(text, SASL_NAME_MAX)), SASL_CHALLENGE);
 	assert_int_equal(sasl_step(s, span_of(text, sizeof(text))), SASL_BAD);
 	sasl_free(&s);
 	assert_null(sasl_new(SPAN("GSSAPI")));

@@ -18,9 +18,12 @@ static const struct smtp_client_conf tls_conf = { .helo_name = "me.test",
 static const struct smtp_client_conf must_conf = { .helo_name = "me.test",
 	.tls = SMTP_CLIENT_TLS_MUST };
 static const struct smtp_client_conf auth_conf = { .helo_name = "me.test",
-	.tls = SMTP_CLIENT_TLS_NONE, .user = "u", .password = "p" };
-static const struct smtp_client_conf lmtp_conf = { .helo_name = "me.test",
-	.tls = SMTP_CLIENT_TLS_NONE, .lmtp = true };
+	.tls = SMTP_CLIENT_TLS_NONE,
+	.user = "u",
+	.password = "p" };
+static const struct smtp_client_conf lmtp_conf = {
+	.helo_name = "me.test", .tls = SMTP_CLIENT_TLS_NONE, .lmtp = true
+};
 
 static const struct span three[] = {
 	{ (const uint8_t *)"a@x.test", 8 },
@@ -42,10 +45,13 @@ struct play {
 static void
 play_init(struct play *p, const struct smtp_client_conf *cf, size_t rcpts)
 {
-	*p = (struct play){ .c = smtp_client_new(cf), .to_send = 1,
+	*p = (struct play){ .c = smtp_client_new(cf),
+		.to_send = 1,
 		.body = SPAN("Subject: x\n\n.dot\nend") };
 	p->m = (struct smtp_client_message){ .sender = SPAN("s@y.test"),
-		.rcpts = three, .rcpt_count = rcpts, .size = 20,
+		.rcpts = three,
+		.rcpt_count = rcpts,
+		.size = 20,
 		.body_8bit = true };
 	buf_init(&p->commands, 1 << 20);
 	buf_init(&p->events, 1 << 20);
@@ -196,15 +202,15 @@ lock_step_waits_for_each_reply(void **state)
 	(void)state;
 	play_init(&p, &conf, 2);
 	feed(&p, SPAN("220 x\r\n250 x\r\n"));
-	assert_string_equal(buf_cstr(&p.commands),
-	    "EHLO me.test\nMAIL FROM:<s@y.test>\n");
+	assert_string_equal(
+	    buf_cstr(&p.commands), "EHLO me.test\nMAIL FROM:<s@y.test>\n");
 	feed(&p, SPAN("250 ok\r\n"));
-	assert_true(span_ends(buf_span(&p.commands),
-	    SPAN("RCPT TO:<a@x.test>\n")));
+	assert_true(
+	    span_ends(buf_span(&p.commands), SPAN("RCPT TO:<a@x.test>\n")));
 	feed(&p, SPAN("550 no\r\n"));
 	feed(&p, SPAN("450 no\r\n"));
-	assert_true(span_ends(buf_span(&p.commands),
-	    SPAN("RCPT TO:<b@x.test>\nRSET\n")));
+	assert_true(span_ends(
+	    buf_span(&p.commands), SPAN("RCPT TO:<b@x.test>\nRSET\n")));
 	feed(&p, SPAN("250 ok\r\n"));
 	assert_string_equal(buf_cstr(&p.events),
 	    "ready;0:5.0.0:RCPT TO command:550 no;"
@@ -220,9 +226,8 @@ refused_sender_is_everyones_result(void **state)
 	    "1:5.7.1:MAIL FROM command:550 5.7.1 spam;done;closed;";
 
 	(void)state;
-	check(&conf, 2,
-	    SPAN("220 x\r\n250 x\r\n550 5.7.1 spam\r\n221 x\r\n"), NULL,
-	    events);
+	check(&conf, 2, SPAN("220 x\r\n250 x\r\n550 5.7.1 spam\r\n221 x\r\n"),
+	    NULL, events);
 	check(&conf, 2,
 	    SPAN(PIPE "550 5.7.1 spam\r\n503 x\r\n503 x\r\n503 x\r\n221 x\r\n"),
 	    NULL, events);
@@ -231,7 +236,8 @@ refused_sender_is_everyones_result(void **state)
 	    SPAN(PIPE "550 5.7.1 spam\r\n503 x\r\n503 x\r\n354 x\r\n"
 		      "554 no recipients\r\n221 x\r\n"),
 	    "EHLO me.test\n" MAIL
-	    "RCPT TO:<a@x.test>\nRCPT TO:<b@x.test>\nDATA\n.\nQUIT\n", events);
+	    "RCPT TO:<a@x.test>\nRCPT TO:<b@x.test>\nDATA\n.\nQUIT\n",
+	    events);
 }
 
 static void
@@ -338,8 +344,8 @@ starts_tls_where_offered(void **state)
 
 	play_init(&p, &must_conf, 1);
 	feed(&p, SPAN("220 x\r\n250-x\r\n250 STARTTLS\r\n"));
-	assert_int_equal(smtp_client_feed(p.c, SPAN("220 go\r\n250 x\r\n"),
-	    &ev), 8);
+	assert_int_equal(
+	    smtp_client_feed(p.c, SPAN("220 go\r\n250 x\r\n"), &ev), 8);
 	assert_int_equal(ev.type, SMTP_CLIENT_NEED_TLS);
 	smtp_client_tls_started(p.c, 7);
 	feed(&p, SPAN_EMPTY);
@@ -363,8 +369,8 @@ authenticates(void **state)
 	    "EHLO me.test\nAUTH LOGIN\ndQ==\ncA==\nMAIL FROM:<s@y.test>\n",
 	    "ready;");
 	check(&auth_conf, 1,
-	    SPAN("220 x\r\n250-x\r\n250 AUTH PLAIN\r\n535 5.7.8 bad\r\n"),
-	    NULL, "failed:5.7.8:AUTH command:535 5.7.8 bad;");
+	    SPAN("220 x\r\n250-x\r\n250 AUTH PLAIN\r\n535 5.7.8 bad\r\n"), NULL,
+	    "failed:5.7.8:AUTH command:535 5.7.8 bad;");
 	check(&auth_conf, 1,
 	    SPAN("220 x\r\n250-x\r\n250 AUTH PLAIN\r\n334 again\r\n"), NULL,
 	    "failed:3.0.0:AUTH command:334 again;");
@@ -396,9 +402,9 @@ survives_hostile_servers(void **state)
 	check(&conf, 1, SPAN(PIPE "250 x\r\n354 x\r\n"), NULL,
 	    "ready;failed:4.5.0:RCPT TO command:"
 	    "Protocol error: unexpected reply;");
-	check(&conf, 1, SPAN(PIPE "250 x\r\n250 x\r\n354 x\r\n354 x\r\n"),
-	    NULL, "ready;body;failed:4.5.0:end of DATA command:"
-		  "Protocol error: unexpected reply;");
+	check(&conf, 1, SPAN(PIPE "250 x\r\n250 x\r\n354 x\r\n354 x\r\n"), NULL,
+	    "ready;body;failed:4.5.0:end of DATA command:"
+	    "Protocol error: unexpected reply;");
 	check(&conf, 1, SPAN(PIPE "250 x\r\n250 x\r\n250 x\r\n"), NULL,
 	    "ready;failed:4.5.0:DATA command:"
 	    "Protocol error: unexpected reply;");
@@ -446,8 +452,8 @@ sends_only_clean_lines(void **state)
 		assert_int_equal(ev.type, SMTP_CLIENT_WANT_BODY);
 		smtp_client_body(p.c, span_str(rows[i][0]));
 		smtp_client_body_end(p.c);
-		assert_true(span_eq(smtp_client_output(p.c),
-		    span_str(rows[i][1])));
+		assert_true(
+		    span_eq(smtp_client_output(p.c), span_str(rows[i][1])));
 		play_release(&p);
 	}
 }

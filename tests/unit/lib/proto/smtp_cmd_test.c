@@ -27,10 +27,10 @@ right_commands(void **state)
 		{ "mail from: <a@b.test>  SIZE=10 BODY=8BITMIME", SMTP_MAIL,
 		    NULL, "a", "b.test", 2 },
 		{ "MAIL FROM:<>", SMTP_MAIL, NULL, "", "", 0 },
-		{ "MAIL FROM:<> RET=HDRS ENVID=a=b+3D", SMTP_MAIL, NULL, "",
-		    "", 2 },
-		{ "MAIL FROM:a@b.test SMTPUTF8", SMTP_MAIL, NULL, "a",
-		    "b.test", 1 },
+		{ "MAIL FROM:<> RET=HDRS ENVID=a=b+3D", SMTP_MAIL, NULL, "", "",
+		    2 },
+		{ "MAIL FROM:a@b.test SMTPUTF8", SMTP_MAIL, NULL, "a", "b.test",
+		    1 },
 		{ "RCPT TO:<@x.test,@y.test:a@b.test>", SMTP_RCPT, NULL, "a",
 		    "b.test", 0 },
 		{ "RCPT TO:<\"a b>@\\\"\"@b.test> NOTIFY=NEVER", SMTP_RCPT,
@@ -39,8 +39,7 @@ right_commands(void **state)
 		    0 },
 		{ "RCPT TO:<a@[IPv6:::1]>", SMTP_RCPT, NULL, "a", "[IPv6:::1]",
 		    0 },
-		{ "RCPT TO:<\xc3\xa4@b>", SMTP_RCPT, NULL, "\xc3\xa4", "b",
-		    0 },
+		{ "RCPT TO:<\xc3\xa4@b>", SMTP_RCPT, NULL, "\xc3\xa4", "b", 0 },
 		{ "DATA", SMTP_DATA, "", "", "", 0 },
 		{ "DATA ", SMTP_DATA, "", "", "", 0 },
 		{ "RSET", SMTP_RSET, "", "", "", 0 },
@@ -52,8 +51,8 @@ right_commands(void **state)
 		{ "AUTH PLAIN AGEAYg==", SMTP_AUTH, "AGEAYg==", "", "", 0 },
 		{ "STARTTLS", SMTP_STARTTLS, "", "", "", 0 },
 		{ "BDAT 10 LAST", SMTP_BDAT, "10 LAST", "", "", 0 },
-		{ "XCLIENT ADDR=1.2.3.4", SMTP_XCLIENT, "ADDR=1.2.3.4", "",
-		    "", 0 },
+		{ "XCLIENT ADDR=1.2.3.4", SMTP_XCLIENT, "ADDR=1.2.3.4", "", "",
+		    0 },
 		{ "ETRN b.test", SMTP_ETRN, "b.test", "", "", 0 },
 	};
 
@@ -62,14 +61,14 @@ right_commands(void **state)
 		struct smtp_reject why;
 		struct smtp_cmd cmd;
 
-		assert_int_equal(smtp_cmd_parse(span_str(rows[i].line), &cmd,
-		    &why), PARSE_OK);
+		assert_int_equal(
+		    smtp_cmd_parse(span_str(rows[i].line), &cmd, &why),
+		    PARSE_OK);
 		assert_int_equal(cmd.verb, rows[i].verb);
 		if (rows[i].arg != NULL)
 			assert_true(span_eq(cmd.arg, span_str(rows[i].arg)));
 		assert_true(span_eq(cmd.path.local, span_str(rows[i].local)));
-		assert_true(span_eq(cmd.path.domain,
-		    span_str(rows[i].domain)));
+		assert_true(span_eq(cmd.path.domain, span_str(rows[i].domain)));
 		assert_int_equal(cmd.param_count, rows[i].params);
 	}
 }
@@ -119,8 +118,9 @@ wrong_commands(void **state)
 		struct buf b;
 
 		buf_init(&b, 1000);
-		assert_int_equal(smtp_cmd_parse(span_str(rows[i].line), &cmd,
-		    &why), PARSE_BAD);
+		assert_int_equal(
+		    smtp_cmd_parse(span_str(rows[i].line), &cmd, &why),
+		    PARSE_BAD);
 		buf_fmt(&b, "%u %s %s%.*s", why.code, why.dsn, why.text,
 		    SPAN_FMT(why.detail));
 		assert_string_equal(buf_cstr(&b), rows[i].reply);
@@ -137,8 +137,9 @@ parameters(void **state)
 	struct buf b;
 
 	(void)state;
-	assert_int_equal(smtp_cmd_parse(SPAN("MAIL FROM:<a@b> size=5 AUTH=<>"),
-	    &cmd, &why), PARSE_OK);
+	assert_int_equal(
+	    smtp_cmd_parse(SPAN("MAIL FROM:<a@b> size=5 AUTH=<>"), &cmd, &why),
+	    PARSE_OK);
 	p = smtp_cmd_param(&cmd, "SIZE");
 	assert_non_null(p);
 	assert_true(span_eq(p->value, SPAN("5")));

@@ -12,15 +12,26 @@
 #include "lib/base/mem.h"
 
 static const struct smtp_server_conf conf = { .hostname = "mx.test",
-	.size_max = 1000, .error_max = 20, .junk_max = 100, .rcpt_max = 3 };
+	.size_max = 1000,
+	.error_max = 20,
+	.junk_max = 100,
+	.rcpt_max = 3 };
 static const struct smtp_server_conf lmtp_conf = { .hostname = "mx.test",
-	.size_max = 30, .error_max = 20, .junk_max = 100, .rcpt_max = 3,
+	.size_max = 30,
+	.error_max = 20,
+	.junk_max = 100,
+	.rcpt_max = 3,
 	.lmtp = true };
-static const struct smtp_server_conf submission_conf = {
-	.hostname = "mx.test", .error_max = 3, .junk_max = 2, .rcpt_max = 3,
-	.tls_required = true, .helo_required = true };
+static const struct smtp_server_conf submission_conf = { .hostname = "mx.test",
+	.error_max = 3,
+	.junk_max = 2,
+	.rcpt_max = 3,
+	.tls_required = true,
+	.helo_required = true };
 static const struct smtp_server_conf lax_conf = { .hostname = "mx.test",
-	.error_max = 20, .junk_max = 100, .rcpt_max = 3,
+	.error_max = 20,
+	.junk_max = 100,
+	.rcpt_max = 3,
 	.bare_newline_ok = true };
 
 /* A daemon in small: takes everything, but recipients that begin with
@@ -37,8 +48,9 @@ static void
 play_init(struct play *p, const struct smtp_server_conf *c)
 {
 	*p = (struct play){ .s = smtp_server_new(c) };
-	smtp_server_offer(p->s, SMTP_CAP_PIPELINING | SMTP_CAP_SIZE |
-	    SMTP_CAP_8BITMIME | SMTP_CAP_STARTTLS | SMTP_CAP_AUTH,
+	smtp_server_offer(p->s,
+	    SMTP_CAP_PIPELINING | SMTP_CAP_SIZE | SMTP_CAP_8BITMIME |
+		SMTP_CAP_STARTTLS | SMTP_CAP_AUTH,
 	    "PLAIN LOGIN");
 	buf_init(&p->replies, 1 << 20);
 	buf_init(&p->body, 1 << 20);
@@ -198,11 +210,12 @@ static void
 takes_a_message(void **state)
 {
 	(void)state;
-	check(&conf, SPAN("EHLO c.test\r\nMAIL FROM:<a@b.test> SIZE=99\r\n"
-			  "RCPT TO:<c@d.test>\r\nRCPT TO:<no@d.test>\r\n"
-			  "DATA\r\n"
-			  "Subject: x\r\n\r\n..dot\r\n.also\r\n.\r\n"
-			  "QUIT\r\n"),
+	check(&conf,
+	    SPAN("EHLO c.test\r\nMAIL FROM:<a@b.test> SIZE=99\r\n"
+		 "RCPT TO:<c@d.test>\r\nRCPT TO:<no@d.test>\r\n"
+		 "DATA\r\n"
+		 "Subject: x\r\n\r\n..dot\r\n.also\r\n.\r\n"
+		 "QUIT\r\n"),
 	    EHLO_REPLY "250 2.1.0 Ok\n250 2.1.5 Ok\n550 5.1.1 unknown\n"
 		       "354 Go\n250 2.0.0 Done\n221 2.0.0 Bye\n",
 	    "Subject: x\r\n\r\n.dot\r\nalso\r\n[end 26]", "HMRRDEq");
@@ -231,10 +244,11 @@ static void
 keeps_the_order_of_commands(void **state)
 {
 	(void)state;
-	check(&conf, SPAN("RCPT TO:<a@b>\r\nDATA\r\nMAIL FROM:<>\r\n"
-			  "MAIL FROM:<>\r\nDATA\r\nRCPT TO:<no@b>\r\nDATA\r\n"
-			  "RSET\r\nRCPT TO:<a@b>\r\nVRFY a\r\nBDAT 1\r\n"
-			  "EXPN x\r\nLHLO x\r\nAUTH PLAIN\r\nNOOP\r\n"),
+	check(&conf,
+	    SPAN("RCPT TO:<a@b>\r\nDATA\r\nMAIL FROM:<>\r\n"
+		 "MAIL FROM:<>\r\nDATA\r\nRCPT TO:<no@b>\r\nDATA\r\n"
+		 "RSET\r\nRCPT TO:<a@b>\r\nVRFY a\r\nBDAT 1\r\n"
+		 "EXPN x\r\nLHLO x\r\nAUTH PLAIN\r\nNOOP\r\n"),
 	    "503 5.5.1 Error: need MAIL command\n"
 	    "503 5.5.1 Error: need RCPT command\n"
 	    "250 2.1.0 Ok\n503 5.5.1 Error: nested MAIL command\n"
@@ -253,15 +267,16 @@ static void
 refuses_unknown_options(void **state)
 {
 	(void)state;
-	check(&conf, SPAN("EHLO x\r\nMAIL FROM:<a@b> RET=FULL\r\n"
-			  "MAIL FROM:<a@b> SIZE=x\r\n"
-			  "MAIL FROM:<a@b> SIZE=1001\r\n"
-			  "MAIL FROM:<a@b> BODY=9BIT\r\n"
-			  "MAIL FROM:<\xc3\xa4@b>\r\n"
-			  "MAIL FROM:<a@b> BODY=8bitmime\r\n"
-			  "RCPT TO:<a@b> NOTIFY=NEVER\r\n"
-			  "RCPT TO:<a@b>\r\nRCPT TO:<a@b>\r\nRCPT TO:<a@b>\r\n"
-			  "RCPT TO:<a@b>\r\n"),
+	check(&conf,
+	    SPAN("EHLO x\r\nMAIL FROM:<a@b> RET=FULL\r\n"
+		 "MAIL FROM:<a@b> SIZE=x\r\n"
+		 "MAIL FROM:<a@b> SIZE=1001\r\n"
+		 "MAIL FROM:<a@b> BODY=9BIT\r\n"
+		 "MAIL FROM:<\xc3\xa4@b>\r\n"
+		 "MAIL FROM:<a@b> BODY=8bitmime\r\n"
+		 "RCPT TO:<a@b> NOTIFY=NEVER\r\n"
+		 "RCPT TO:<a@b>\r\nRCPT TO:<a@b>\r\nRCPT TO:<a@b>\r\n"
+		 "RCPT TO:<a@b>\r\n"),
 	    EHLO_REPLY "555 5.5.4 Unsupported option: RET=FULL\n"
 		       "501 5.5.4 Bad message size syntax\n"
 		       "552 5.3.4 Message size exceeds fixed limit\n"
@@ -292,15 +307,17 @@ ends_only_at_crlf_dot_crlf(void **state)
 			struct buf b;
 
 			buf_init(&b, 1000);
-			buf_fmt(&b, "a%sMAIL FROM:<evil>\r\nRCPT TO:<b>\r\n"
-				    "DATA\r\nevil\r\n.\r\n", endings[i]);
+			buf_fmt(&b,
+			    "a%sMAIL FROM:<evil>\r\nRCPT TO:<b>\r\n"
+			    "DATA\r\nevil\r\n.\r\n",
+			    endings[i]);
 			play_init(&p, &conf);
 			feed(&p, SPAN(TO_DATA), 1);
 			feed(&p, buf_span(&b), step);
 			/* One message with all the text, or none at all. */
-			assert_true(span_eq(buf_span(&p.events),
-			    SPAN("HMRDE")) || span_eq(buf_span(&p.events),
-			    SPAN("HMRDb")));
+			assert_true(
+			    span_eq(buf_span(&p.events), SPAN("HMRDE")) ||
+			    span_eq(buf_span(&p.events), SPAN("HMRDb")));
 			play_release(&p);
 			buf_release(&b);
 		}
@@ -311,18 +328,22 @@ static void
 refuses_bare_bytes(void **state)
 {
 	(void)state;
-	check(&conf, SPAN(TO_DATA "a\nb\r\n.\r\nNOOP\r\n"), TO_DATA_REPLY
-	    "550 5.5.2 mx.test Error: bare <LF> received\n", NULL, "HMRDb");
-	check(&conf, SPAN(TO_DATA "a\rb\r\n.\r\nNOOP\r\n"), TO_DATA_REPLY
+	check(&conf, SPAN(TO_DATA "a\nb\r\n.\r\nNOOP\r\n"),
+	    TO_DATA_REPLY "550 5.5.2 mx.test Error: bare <LF> received\n", NULL,
+	    "HMRDb");
+	check(&conf, SPAN(TO_DATA "a\rb\r\n.\r\nNOOP\r\n"),
+	    TO_DATA_REPLY
 	    "550 5.5.2 mx.test Error: bare <CR> received\n250 2.0.0 Ok\n",
 	    NULL, "HMRDb");
-	check(&conf, SPAN(TO_DATA "a\0b\r\n.\r\nNOOP\r\n"), TO_DATA_REPLY
+	check(&conf, SPAN(TO_DATA "a\0b\r\n.\r\nNOOP\r\n"),
+	    TO_DATA_REPLY
 	    "550 5.5.2 mx.test Error: NUL byte received\n250 2.0.0 Ok\n",
 	    NULL, "HMRDb");
 	check(&conf, SPAN("NOOP\nNOOP a\rb\r\nNOOP a\0b\r\nNOOP\r\n"),
 	    "500 5.5.2 Error: bare <LF> received\n"
 	    "500 5.5.2 Error: bare <CR> received\n"
-	    "500 5.5.2 Error: NUL byte received\n250 2.0.0 Ok\n", "", "bbb");
+	    "500 5.5.2 Error: NUL byte received\n250 2.0.0 Ok\n",
+	    "", "bbb");
 }
 
 static void
@@ -372,8 +393,8 @@ limits_lines_and_comes_back(void **state)
 	for (int i = 0; i < 900; i++)
 		feed(&p, SPAN("0123456789"), 10);
 	feed(&p, SPAN("\r\n"), 10);
-	assert_string_equal(buf_cstr(&p.replies),
-	    "500 5.5.2 Error: line too long\n");
+	assert_string_equal(
+	    buf_cstr(&p.replies), "500 5.5.2 Error: line too long\n");
 	play_release(&p);
 }
 
@@ -421,8 +442,8 @@ starts_tls_with_nothing_left_over(void **state)
 	feed(&p, SPAN("STARTTLS\r\n"), 100);
 	assert_true(span_starts(buf_span(&p.replies),
 	    SPAN("503 5.5.1 Error: send HELO/EHLO first\n")));
-	assert_non_null(strstr(buf_cstr(&p.replies),
-	    "554 5.5.1 Error: TLS already active\n"));
+	assert_non_null(strstr(
+	    buf_cstr(&p.replies), "554 5.5.1 Error: TLS already active\n"));
 	play_release(&p);
 
 	play_init(&p, &submission_conf);
@@ -471,12 +492,13 @@ ends_after_too_many_errors(void **state)
 	    "500 5.5.2 Error: command not recognized\n"
 	    "500 5.5.2 Error: command not recognized\n"
 	    "500 5.5.2 Error: command not recognized\n"
-	    "421 4.7.0 mx.test Error: too many errors\n", "", "bbbx");
+	    "421 4.7.0 mx.test Error: too many errors\n",
+	    "", "bbbx");
 	check(&submission_conf,
 	    SPAN("NOOP\r\nNOOP\r\nNOOP\r\nNOOP\r\nNOOP\r\nNOOP\r\n"),
 	    "250 2.0.0 Ok\n250 2.0.0 Ok\n250 2.0.0 Ok\n250 2.0.0 Ok\n"
-	    "250 2.0.0 Ok\n421 4.7.0 mx.test Error: too many errors\n", "",
-	    "x");
+	    "250 2.0.0 Ok\n421 4.7.0 mx.test Error: too many errors\n",
+	    "", "x");
 }
 
 static void
@@ -536,7 +558,9 @@ writes_replies_of_several_lines(void **state)
 
 	(void)state;
 	play_init(&p, &conf);
-	smtp_server_say(p.s, 220, "", SPAN("one\ntwo\r\nthr\x1b\xff" "ee"));
+	smtp_server_say(p.s, 220, "",
+	    SPAN("one\ntwo\r\nthr\x1b\xff"
+		 "ee"));
 	assert_true(span_eq(smtp_server_output(p.s),
 	    SPAN("220-one\r\n220-two?\r\n220 thr??ee\r\n")));
 	smtp_server_say(p.s, 421, "4.3.2", SPAN("gone"));
