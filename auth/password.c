@@ -119,9 +119,10 @@ password_crypt_matches(const char *hash, const char *password)
 {
 	struct crypt_data *data = MEM_NEW(data);
 
-	const char *got = crypt_r(password, hash, data);
-	/* "*0" is crypt's failure; an empty hash lets nobody in. */
-	const bool match = got != NULL && got[0] != '*' && hash[0] != '\0' &&
+	/* NULL is its failure; an empty hash lets nobody in. */
+	const char *got =
+	    crypt_rn(password, hash, data, (int)sizeof(*data));
+	const bool match = got != NULL && hash[0] != '\0' &&
 			   password_same(span_str(got), span_str(hash));
 	explicit_bzero(data, sizeof(*data));
 	mem_free(data);
