@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,13 +120,76 @@ print_params(const struct options *o)
 	conf_free(&c);
 }
 
+/* ---- -R: the list in main.cf(5) -------------------------------------------
+ */
+
+/* mdoc: a word that begins with a dot or quote, or holds a backslash, would
+ * be taken for a command. */
+static void
+print_mdoc(const char *text)
+{
+	if (text[0] == '.' || text[0] == '\'')
+		fputs("\\&", stdout);
+	for (; *text != '\0'; text++) {
+		if (*text == '\\')
+			fputs("\\e", stdout);
+		else
+			putchar(*text);
+	}
+}
+
+static void
+print_kind(const struct param *row)
+{
+	switch (row->type) {
+	case PARAM_T_STR:
+		break;
+	case PARAM_T_BOOL:
+		fputs("; yes or no", stdout);
+		break;
+	case PARAM_T_INT:
+		if (row->max < INT64_MAX)
+			printf("; %" PRId64 " to %" PRId64, row->min, row->max);
+		else
+			fputs("; a number", stdout);
+		break;
+	case PARAM_T_TIME:
+		fputs("; a time", stdout);
+		break;
+	case PARAM_T_ENUM:
+		fputs("; one of: ", stdout);
+		print_mdoc(row->words);
+		break;
+	}
+}
+
+static void
+print_manual(const struct options *o)
+{
+	struct conf *c = conf_new(o->p.dir);
+
+	programs_add_params(c);
+	for (const char *name = conf_next(c, NULL); name != NULL;
+	     name = conf_next(c, name)) {
+		const struct param *row = conf_row(c, name);
+		const char *def = row->def != NULL ? row->def : "computed";
+		printf(".It Va %s Pq ", name);
+		print_mdoc(def[0] == '\0' ? "empty" : def);
+		putchar('\n');
+		print_mdoc(row->help);
+		print_kind(row);
+		putchar('\n');
+	}
+	conf_free(&c);
+}
+
 /* ---- the command ----------------------------------------------------------
  */
 
 static noreturn void
 usage(void)
 {
-	tool_fatal("usage: %s [-defhHnpqxX#MFPm] [-c config_dir] "
+	tool_fatal("usage: %s [-defhHnpqxX#MFPmR] [-c config_dir] "
 		   "[-o name=value] [name[=value]...]",
 	    tool_name());
 }
@@ -173,6 +237,7 @@ read_option(struct options *o, int c, const char **dir)
 	case 'F':
 	case 'P':
 	case 'm':
+	case 'R':
 		if (o->mode != 0 && o->mode != c)
 			tool_fatal("-%c and -%c together are not supported",
 			    o->mode, c);
@@ -212,6 +277,9 @@ run(struct options *o)
 	case 'm':
 		fputs(types, stdout);
 		break;
+	case 'R':
+		print_manual(o);
+		break;
 	default:
 		print_params(o);
 	}
@@ -225,7 +293,7 @@ main(int argc, char *argv[])
 	int c;
 
 	tool_init(argv[0], 1);
-	while ((c = getopt(argc, argv, "#c:defFhHmMno:pPqvxX")) != -1)
+	while ((c = getopt(argc, argv, "#c:defFhHmMno:pPqRvxX")) != -1)
 		read_option(&o, c, &dir);
 	o.p.dir = tool_conf_dir(dir);
 	o.args = argv + optind;

@@ -15,6 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "lib"))
 import cases  # noqa: E402
 import ipc  # noqa: E402
+import manual  # noqa: E402
 
 BIN = os.path.join(ipc.BUILD, "bin")
 
@@ -325,6 +326,12 @@ def test_postconf_prints_services():
         write(d + "/master.cf", "smtp inet n - y\n")
         cases.contains(postconf(d, "-M", status=1).stderr,
                        "master.cf: line 1: only 5 of 8 columns")
+
+
+def test_the_manual_lists_every_parameter():
+    if manual.wanted() != manual.page():
+        raise AssertionError("conf/main.cf.5 is not what the code says: run "
+                             "tests/lib/manual.py")
 
 
 cases.main(globals())
