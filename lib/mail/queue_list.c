@@ -95,7 +95,7 @@ text_message(struct queue_list *l, const struct queue_list_entry *e)
 {
 	const time_t at = (time_t)e->arrival_s;
 	struct tm tm;
-	char when[32], id[32] = "", mark[2] = { mark_of(e), '\0' };
+	char when[32], id[32] = "";
 
 	if (l->messages == 0)
 		buf_fmt(&l->out, "%-17s %8s %-19s %s\n", "----Queue ID-----",
@@ -103,8 +103,8 @@ text_message(struct queue_list *l, const struct queue_list_entry *e)
 		    "--Sender/Recipient------");
 	else
 		buf_byte(&l->out, '\n');
-	span_copy(e->id, id, sizeof(id) - 1);
-	strncat(id, mark, 1);
+	if (span_copy(e->id, id, sizeof(id) - 1))
+		id[e->id.n] = mark_of(e);
 	localtime_r(&at, &tm);
 	strftime(when, sizeof(when), "%a %b %e %H:%M:%S", &tm);
 	buf_fmt(&l->out, "%-17s %8llu %19.19s %s\n", id,
