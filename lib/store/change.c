@@ -248,7 +248,7 @@ mailbox_copy(struct mailbox *mb, const uint32_t *seqs, size_t count,
 
 	if (move && mb->read_only)
 		return refuse_read_only(e);
-	if (mailbox_attach(mb->store, target, false, &to, e) != 0 ||
+	if (mailbox_attach(mb->store, target, ATTACH_WRITE, &to, e) != 0 ||
 	    d->save_begin(to, false, &sv, e) != 0)
 		goto out;
 	for (size_t i = 0; i < count; i++)
@@ -281,7 +281,9 @@ append_begin(struct store *s, struct span mailbox,
 {
 	struct append *a = MEM_NEW(a);
 
-	if (mailbox_attach(s, mailbox, false, &a->mb, e) == 0 &&
+	if (mailbox_attach(s, mailbox,
+		meta->delivery ? ATTACH_DELIVERY : ATTACH_WRITE, &a->mb,
+		e) == 0 &&
 	    s->driver->save_begin(a->mb, meta->delivery, &a->save, e) == 0 &&
 	    s->driver->save_message(a->save, meta, e) == 0) {
 		*out = a;

@@ -27,6 +27,7 @@ struct mailbox {
 	const struct store_driver *driver;
 	char *name; /* as given; "INBOX" in upper case */
 	bool read_only;
+	bool delivery; /* ATTACH_DELIVERY */
 	struct index *index;
 	struct keywords keywords;
 	void *state; /* the driver's */
@@ -102,7 +103,12 @@ extern const struct store_driver maildir_driver;
 extern const struct store_driver mbox_driver;
 
 /* A mailbox without a view (mailbox_open without its first sync). */
-int mailbox_attach(struct store *s, struct span name, bool read_only,
+enum attach {
+	ATTACH_WRITE,
+	ATTACH_READ_ONLY,
+	ATTACH_DELIVERY, /* no index is made where there is none */
+};
+int mailbox_attach(struct store *s, struct span name, enum attach how,
     struct mailbox **out, struct err *e);
 /* index_lock and merge; on 0 the lock is held. */
 int mailbox_lock(struct mailbox *mb, struct err *e);

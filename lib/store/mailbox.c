@@ -6,7 +6,7 @@
 
 /* ---- life ---- */
 int
-mailbox_attach(struct store *s, struct span name, bool read_only,
+mailbox_attach(struct store *s, struct span name, enum attach how,
     struct mailbox **out, struct err *e)
 {
 	struct mailbox *mb;
@@ -16,7 +16,8 @@ mailbox_attach(struct store *s, struct span name, bool read_only,
 	mb = MEM_NEW(mb);
 	mb->store = s;
 	mb->driver = s->driver;
-	mb->read_only = read_only;
+	mb->read_only = how == ATTACH_READ_ONLY;
+	mb->delivery = how == ATTACH_DELIVERY;
 	mb->name = name_is_inbox(name) ? mem_strdup("INBOX") : span_dup(name);
 	if (mb->driver->open(mb, e) != 0) {
 		mem_free(mb->name);
@@ -274,7 +275,8 @@ mailbox_open(struct store *s, struct span name, bool read_only,
 {
 	struct mailbox *mb;
 
-	if (mailbox_attach(s, name, read_only, &mb, e) != 0)
+	if (mailbox_attach(s, name,
+		read_only ? ATTACH_READ_ONLY : ATTACH_WRITE, &mb, e) != 0)
 		return -1;
 	if (mailbox_sync(mb, true, NULL, NULL, e) != 0) {
 		mailbox_close(&mb);

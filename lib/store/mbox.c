@@ -46,7 +46,8 @@ mbox_open(struct mailbox *mb, struct err *e)
 		err_sys(e, "%s", m->path);
 		goto fail;
 	}
-	if (mbox_index_dir(mb->store, name, &m->index_fd, e) != 0)
+	if (mbox_index_dir(
+		mb->store, name, !mb->delivery, &m->index_fd, e) != 0)
 		goto fail;
 	mb->index = index_new(m->index_fd);
 	mb->watch[0] = m->path;

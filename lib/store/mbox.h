@@ -80,10 +80,10 @@ void mbox_save_abort(struct save **sv);
 /* The file of a mailbox. */
 int mbox_path(const struct store *s, struct span name, char **out,
     struct err *e);
-/* The directory of its index, made if need be: -1 in *out_fd for an index in
- * memory. */
-int mbox_index_dir(const struct store *s, struct span name, int *out_fd,
-    struct err *e);
+/* The directory of its index: -1 in *out_fd for an index in memory, and,
+ * without create, where there is none. */
+int mbox_index_dir(const struct store *s, struct span name, bool create,
+    int *out_fd, struct err *e);
 int mbox_list_boxes(struct store *s, store_list_fn fn, void *arg,
     struct err *e);
 int mbox_create(struct store *s, struct span name, struct err *e);

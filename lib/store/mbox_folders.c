@@ -77,17 +77,23 @@ index_path(
 
 int
 mbox_index_dir(
-    const struct store *s, struct span name, int *out_fd, struct err *e)
+    const struct store *s, struct span name, bool create, int *out_fd,
+    struct err *e)
 {
 	char *path;
-	int rc;
+	int rc = 0;
 
 	*out_fd = -1;
 	if (index_path(s, name, &path, e) != 0)
 		return -1;
 	if (path == NULL)
 		return 0;
-	rc = path_make_dir(path, 0700, out_fd, e);
+	if (create)
+		rc = path_make_dir(path, 0700, out_fd, e);
+	else
+		*out_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (rc == 0 && *out_fd < 0 && errno != ENOENT)
+		rc = err_sys(e, "%s", path);
 	mem_free(path);
 	return rc;
 }
@@ -229,7 +235,7 @@ mbox_remove(struct store *s, struct span name, struct err *e)
 		close(dir);
 	}
 	mem_free(path);
-	if (rc != 0 || mbox_index_dir(s, name, &dir, NULL) != 0 || dir < 0)
+	if (rc != 0 || mbox_index_dir(s, name, false, &dir, NULL) != 0 || dir < 0)
 		return rc;
 	for (size_t i = 0; i < COUNT_OF(index_files); i++)
 		fs_unlink(dir, index_files[i], NULL);

@@ -147,6 +147,8 @@ a_delivery_is_read_back(void **state)
 	    "Status: RO\nX-UID: 99\nX-IMAPbase: 1 2\n 3\nContent-Length: 5\n"
 	    "a: b\n\nFrom x\n>From y\nno end",
 	    "4F01");
+	/* Nothing but the mailbox is made in the user's home. */
+	assert_int_equal(home_count(h, ".", "mail", NULL), 0);
 	text = home_read(h, "inbox");
 	assert_memory_equal(text, "From a@example.com  ", 20);
 	assert_non_null(strstr(
@@ -466,15 +468,20 @@ change(const char *path, const char *what)
 	const uint32_t seq = 2, uid = 2;
 	struct mailbox *mb;
 	struct err e;
+	int rc;
 
 	snprintf(h.path, sizeof(h.path), "%s", path);
 	home_open_store(&h, "mbox:~/mail:INBOX=~/inbox");
 	if (mailbox_open(h.store, SPAN("INBOX"), false, &mb, &e) != 0)
 		return 2;
 	if (strcmp(what, "flags") == 0)
-		return mailbox_set_flags(
-			   mb, &seq, 1, FLAGS_SET, FLAG_SEEN, 0, &e) != 0;
-	return mailbox_expunge(mb, &uid, 1, &e) != 0;
+		rc = mailbox_set_flags(
+		    mb, &seq, 1, FLAGS_SET, FLAG_SEEN, 0, &e);
+	else
+		rc = mailbox_expunge(mb, &uid, 1, &e);
+	mailbox_close(&mb);
+	store_close(&h.store);
+	return rc != 0;
 }
 
 static void
