@@ -249,10 +249,21 @@ on_hangup(int signo, void *arg)
 	(void)reload(arg, NULL, &e); /* says itself what went wrong */
 }
 
+/* Enough waited for: say for whom in vain. */
 static void
 on_settle_timer(void *arg)
 {
-	settle(arg);
+	struct master *m = arg;
+
+	LIST_EACH(&m->services, link)
+	{
+		struct service *s = CONTAINER_OF(link, struct service, link);
+
+		if (!service_settled(s))
+			log_warning(NULL, "service %s: not ready after %d s",
+			    s->plan->name, START_MS / 1000);
+	}
+	settle(m);
 }
 
 static void
