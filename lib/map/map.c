@@ -176,10 +176,9 @@ map_file_stale(struct map_file *f)
 
 	if (!f->loaded)
 		return true;
-	const time_t clock = map_clock_s();
-	if (clock == f->looked_s)
-		return false;
-	f->looked_s = clock;
+	/* At each look-up, for who has just run newaliases expects that the
+	 * next mail knows; a stat costs less than the look-up itself. */
+	f->looked_s = map_clock_s();
 	/* One that is gone is kept in use until a new one comes. */
 	return stat(f->path, &now) == 0 && !map_file_same(&now, &f->seen);
 }

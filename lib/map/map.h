@@ -7,7 +7,7 @@
  * lmdb:, dbm:, cdb:, gdbm:) is the GDBM file NAME.gdbm beside its text NAME;
  * texthash: reads the text itself; static:, inline:{k=v, ...}, cidr:,
  * regexp:, pcre:, fail:, unix:passwd.byname too. A changed table is noticed
- * without a reload (its inode and time are looked at, at most once a second).
+ * without a reload, at the next look-up (inode, size and time are compared).
  * When the text is newer than its index, the log says so once. Tables that
  * may block or that the process can't read belong to a lookup process.
  */

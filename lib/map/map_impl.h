@@ -60,7 +60,7 @@ struct map_file {
 	time_t looked_s;  /* monotonic clock */
 };
 /* True when the file should be (re)read: never read, or it looks different.
- * Looks at most once a second. */
+ * Looks each time. */
 bool map_file_stale(struct map_file *f);
 /* Do two stats show the same content of a file? */
 bool map_file_same(const struct stat *a, const struct stat *b);

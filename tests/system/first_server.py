@@ -78,7 +78,9 @@ def test_mailbox_has_the_right_owner_and_mode():
 
 
 class Terminal:
-    """`mail` as a user on a terminal."""
+    """`mail` as a user on a terminal. Debian's gets the right to make lock
+    files from the set-gid program dotlockfile, which is unpacked here, not
+    installed; the group itself gives it instead."""
 
     def __init__(self, name, *argv):
         self.text = ""
@@ -86,8 +88,8 @@ class Terminal:
         if pid == 0:
             os.chdir("/home/" + name)
             os.execvp("setpriv", [
-                "setpriv", "--reuid", name, "--regid", name, "--init-groups",
-                "env", "-i", "HOME=/home/" + name, "USER=" + name,
+                "setpriv", "--reuid", name, "--regid", name, "--groups",
+                "mail", "env", "-i", "HOME=/home/" + name, "USER=" + name,
                 "LOGNAME=" + name, "TERM=dumb", "MAIL=%s/%s" % (SPOOL, name),
                 "PATH=" + mail.env("PATH")] + list(argv))
         self.pid = pid
