@@ -70,6 +70,10 @@ void client_free(struct client **c);
  * timeout_ms. m is copied; the caller releases it. */
 void client_call(struct client *c, struct msg_out *m, uint64_t timeout_ms,
     client_fn fn, void *arg);
+/* As client_call, for questions that change nothing: when the connection is
+ * lost they are asked again over the next one, until timeout_ms. */
+void client_ask(struct client *c, struct msg_out *m, uint64_t timeout_ms,
+    client_fn fn, void *arg);
 /* As client_call, for requests that are answered by several messages: `more`
  * is called for each answer whose type is not `last` (and not MSG_ERROR). */
 void client_call_many(struct client *c, struct msg_out *m,

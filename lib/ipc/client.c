@@ -18,9 +18,10 @@ enum call_state { CALL_REFUSED, CALL_WAITING, CALL_FLYING };
 struct call {
 	struct list link; /* in the list of its state */
 	struct client *client;
-	struct packet *packet; /* until sent */
+	struct packet *packet; /* until sent, or answered */
 	uint32_t id;
 	enum call_state state;
+	bool again;            /* may be sent a second time: keeps packet */
 	enum msg_type last;    /* 0: any answer is the last */
 	client_fn more, fn;    /* fn NULL: nobody waits for it any more */
 	void *arg;
@@ -144,6 +145,24 @@ connect_later(struct client *c)
 	    c->backoff_ms * 2;
 }
 
+/* Questions that were not answered go back to the head of those that wait. */
+static void
+wait_again(struct client *c)
+{
+	struct list *front = c->waiting.next;
+
+	LIST_EACH (&c->flying, link) {
+		struct call *call = CONTAINER_OF(link, struct call, link);
+
+		if (!call->again || call->fn == NULL)
+			continue;
+		call_unlink(call);
+		call->state = CALL_WAITING;
+		c->waiting_count++;
+		list_insert(front, &call->link);
+	}
+}
+
 static void
 disconnect(struct client *c, const struct err *why)
 {
@@ -153,6 +172,7 @@ disconnect(struct client *c, const struct err *why)
 	c->greeted = c->leaving = false;
 	c->credit = 0;
 	err_set(&e, ERR_TEMP, "4.3.0", "%s: %s", c->peer, why->text);
+	wait_again(c);
 	finish_all(&c->flying, &e);
 	if (c->options.stay || !list_empty(&c->waiting))
 		connect_later(c);
@@ -169,7 +189,8 @@ call_send(struct client *c, struct call *call)
 	c->flying_count++;
 	table_put(&c->by_id, id_key(&call->id), call);
 	channel_send(c->channel, &call->packet->msg);
-	packet_free(&call->packet);
+	if (!call->again)
+		packet_free(&call->packet);
 }
 
 /* Sends what credit allows. To a server that leaves nothing is sent; when it
@@ -382,17 +403,22 @@ call_queue(struct client *c, struct call *call, const struct msg_out *m)
 	return true;
 }
 
-void
-client_call_many(struct client *c, struct msg_out *m, enum msg_type last,
-    uint64_t timeout_ms, client_fn more, client_fn fn, void *arg)
+static struct call *
+call_new(struct client *c, client_fn fn, void *arg)
 {
 	struct call *call = MEM_NEW(call);
 
+	list_init(&call->link);
 	call->client = c;
-	call->last = last;
-	call->more = more;
 	call->fn = fn;
 	call->arg = arg;
+	return call;
+}
+
+static void
+call_start(struct client *c, struct call *call, const struct msg_out *m,
+    uint64_t timeout_ms)
+{
 	call->timer = timer_new(c->loop, on_timer, call);
 	if (!call_queue(c, call, m)) {
 		list_push(&c->refused, &call->link);
@@ -409,7 +435,28 @@ void
 client_call(struct client *c, struct msg_out *m, uint64_t timeout_ms,
     client_fn fn, void *arg)
 {
-	client_call_many(c, m, (enum msg_type)0, timeout_ms, NULL, fn, arg);
+	call_start(c, call_new(c, fn, arg), m, timeout_ms);
+}
+
+void
+client_ask(struct client *c, struct msg_out *m, uint64_t timeout_ms,
+    client_fn fn, void *arg)
+{
+	struct call *call = call_new(c, fn, arg);
+
+	call->again = true;
+	call_start(c, call, m, timeout_ms);
+}
+
+void
+client_call_many(struct client *c, struct msg_out *m, enum msg_type last,
+    uint64_t timeout_ms, client_fn more, client_fn fn, void *arg)
+{
+	struct call *call = call_new(c, fn, arg);
+
+	call->last = last;
+	call->more = more;
+	call_start(c, call, m, timeout_ms);
 }
 
 void

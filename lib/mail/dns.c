@@ -182,7 +182,7 @@ ask(struct dns_query *q, unsigned type, int flags, client_fn fn)
 	msg_put_str(&m, F_NAME, q->name[0] != '\0' ? q->name : ".");
 	msg_put_u64(&m, F_RRTYPE, type);
 	msg_put_u64(&m, F_FLAGS, (uint64_t)flags);
-	client_call(q->client, &m, TIMEOUT_MS, fn, p);
+	client_ask(q->client, &m, TIMEOUT_MS, fn, p);
 	msg_out_release(&m);
 }
 

@@ -204,7 +204,7 @@ ask(struct user_client *c, struct span name, user_client_fn fn,
 	list_push(&c->questions, &q->link);
 	msg_begin(&m, MSG_USER, 0, 0);
 	msg_put(&m, F_USER, name);
-	client_call(c->client, &m, USER_TIMEOUT_MS, got_answer, q);
+	client_ask(c->client, &m, USER_TIMEOUT_MS, got_answer, q);
 	msg_out_release(&m);
 }
 

@@ -497,6 +497,37 @@ lost_connection_fails_calls_and_comes_back(void **state)
 }
 
 static void
+questions_are_asked_again(void **state)
+{
+	struct world *w = *state;
+	struct msg_out m;
+	unsigned held;
+
+	serve(w, 5);
+	dial(w, false, 0);
+	w->hold = true;
+	for (int i = 0; i < 3; i++) {
+		msg_begin(&m, MSG_USER, 0, 5);
+		msg_put_str(&m, F_TEXT, i == 2 ? "last" : "not last");
+		client_ask(w->client, &m, i == 1 ? 50 : 5000, on_answer, w);
+		msg_out_release(&m);
+	}
+	call(w, MSG_USER, "a request", 5000);
+	/* The second is given up; then four are in the server's hands. */
+	run(w, 1);
+	assert_string_equal(w->last_error, "auth: no answer");
+	held = w->held_count;
+	assert_int_equal(held, 4);
+	server_conn_close(request_conn(w->held[0]));
+	w->hold = false;
+	run(w, 3);
+	assert_int_equal(w->failures, 2);
+	assert_string_equal(w->last_error, "auth: connection closed");
+	assert_int_equal(w->answers, 2);
+	assert_string_equal(w->last_text, "last");
+}
+
+static void
 successor_is_asked_after_a_farewell(void **state)
 {
 	struct world *w = *state;
@@ -780,6 +811,7 @@ main(void)
 		T(nobody_there),
 		T(calls_wait_for_a_server_to_come),
 		T(lost_connection_fails_calls_and_comes_back),
+		T(questions_are_asked_again),
 		T(successor_is_asked_after_a_farewell),
 		T(a_bad_message_closes_only_that_peer),
 		T(greed_closes_the_connection),
