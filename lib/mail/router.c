@@ -1,47 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lib/mail/router.h"
 
-#include <arpa/inet.h>
-#include <ifaddrs.h>
-#include <netinet/in.h>
-
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
+#include "lib/mail/own_address.h"
 #include "lib/mail/router_impl.h"
 #include "lib/queue/queue.h"
 
 /* ---- opening --------------------------------------------------------------
  */
-
-/* Adds the addresses of this host's interfaces. Where the sandbox does not
- * let us see them, those of the loopback interface must do. */
-static void
-add_interfaces(struct buf *list)
-{
-	struct ifaddrs *all = NULL;
-	char text[INET6_ADDRSTRLEN];
-
-	buf_str(list, " 127.0.0.1 ::1");
-	if (getifaddrs(&all) < 0)
-		return;
-	for (const struct ifaddrs *i = all; i != NULL; i = i->ifa_next) {
-		const void *addr = NULL;
-		const int family =
-		    i->ifa_addr != NULL ? i->ifa_addr->sa_family : AF_UNSPEC;
-		if (family == AF_INET)
-			addr = &((const struct sockaddr_in *)(const void *)
-				     i->ifa_addr)
-				    ->sin_addr;
-		else if (family == AF_INET6)
-			addr = &((const struct sockaddr_in6 *)(const void *)
-				     i->ifa_addr)
-				    ->sin6_addr;
-		if (addr != NULL &&
-		    inet_ntop(family, addr, text, sizeof(text)) != NULL)
-			buf_fmt(list, " %s", text);
-	}
-	freeifaddrs(all);
-}
 
 static int
 open_own_addresses(struct router *r, struct err *e)
@@ -51,7 +18,7 @@ open_own_addresses(struct router *r, struct err *e)
 
 	buf_init(&list, 2 * LIMIT_CONFIG_LINE);
 	if (span_ieq(words, SPAN("all")))
-		add_interfaces(&list);
+		own_address_list(&list);
 	else if (span_ieq(words, SPAN("loopback-only")))
 		buf_str(&list, "127.0.0.1 ::1");
 	else

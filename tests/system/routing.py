@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the router makes of addresses, seen through SMTP and the mailboxes;
+tables that are not there, come, and change under the running daemons."""
+# instance: -o recipient_delimiter=+ -o virtual_alias_maps=texthash:$config_directory/virtual -o transport_maps=hash:$config_directory/transport -o virtual_alias_domains=alias.test
+# timeout: 180
+
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "..", "lib"))
+import cases  # noqa: E402
+import mail  # noqa: E402
+
+CONF = os.environ.get("CHAPPE_CONFIG", "")
+U1, U2, OURS = mail.user(1), mail.user(2), mail.DOMAIN
+UNKNOWN = "Recipient address rejected: User unknown in %s table"
+
+
+def write(name, text):
+    path = os.path.join(CONF, name)
+    with open(path, "w") as f:
+        f.write(text)
+    os.chmod(path, 0o644)
+    return path
+
+
+def rcpt(address):
+    """The code and text of the reply."""
+    with mail.smtp() as s:
+        s.ehlo()
+        s.mail("a@b.test")
+        code, text = s.docmd("RCPT TO:<%s>" % address)
+        return code, text.decode()
+
+
+def equal(address, code, text=None):
+    got = rcpt(address)
+    cases.equal(got[0], code, "%s: %s" % (address, got[1]))
+    if text:
+        cases.contains(got[1], text)
+
+
+def test_a_table_that_is_missing_is_temporary():
+    equal(mail.address(1), 451, "4.3.0")
+    write("virtual", "# empty\n")
+    equal(mail.address(1), 451, "4.3.0")
+    path = write("transport", "gone.test error:5.1.2 no such place\n"
+                 "later.test retry:4.7.1 not today\n")
+    subprocess.run(["postmap", path], check=True)
+    os.chmod(path + ".gdbm", 0o644)
+    cases.wait_for("tables", lambda: rcpt(mail.address(1))[0] == 250)
+
+
+def test_local_names():
+    for name in (U1, U1.upper(), U1 + "+tag", "postmaster", "Postmaster",
+                 "postmaster+x"):
+        equal("%s@%s" % (name, OURS), 250)
+    equal("%s@[127.0.0.1]" % U1, 250)
+    equal("%s@localhost" % U1, 250)
+    equal("postmaster", 250)
+    for name in ("nobody-here", U1 + "-x", "+" + U1, U1 + "%x.test",
+                 '"%s@x.test"' % U1):
+        equal("%s@%s" % (name, OURS), 550,
+              "5.1.1 <%s@%s>: " % (name, OURS) +
+              UNKNOWN % "local recipient")
+
+
+def test_transports_that_refuse():
+    equal("x@gone.test", 550, "5.1.2 <x@gone.test>: Recipient address "
+          "rejected: no such place")
+    equal("x@later.test", 450, "4.7.1 <x@later.test>: not today")
+
+
+def test_virtual_aliases():
+    equal("all@alias.test", 550, UNKNOWN % "virtual alias")
+    write("virtual", "all@alias.test %s@%s, %s\n"
+          "loop@alias.test pool@alias.test\npool@alias.test loop@alias.test\n"
+          % (U1, OURS, U2))
+    cases.wait_for("the new table", lambda: rcpt("all@alias.test")[0] == 250)
+    equal("other@alias.test", 550, UNKNOWN % "virtual alias")
+    equal("loop@alias.test", 451, "4.6.0")
+    mail.send(mail.text("to both", to="all@alias.test"), "all@alias.test")
+    for n in (1, 2):
+        mail.wait_for_mail("to both", n)
+
+
+def test_an_extension_reaches_the_user():
+    mail.send(mail.text("with tag"), "%s+tag@%s" % (U1, OURS))
+    mail.wait_for_mail("with tag")
+
+
+cases.main(globals())
