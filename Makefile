@@ -181,6 +181,45 @@ demo: deps
 	@MODE=$(MODE) B=$(B) tests/demo $(DEMO)
 .PHONY: demo
 
+# ---- install ---------------------------------------------------------------
+# Places as the defaults of lib/conf/common_params.c have them. Configuration
+# that is there already is left alone.
+DESTDIR ?=
+prefix ?= /usr
+sbindir ?= $(prefix)/sbin
+bindir ?= $(prefix)/bin
+libexecdir ?= $(prefix)/lib/chappe
+mandir ?= $(prefix)/share/man
+sysconfdir ?= /etc
+unitdir ?= $(prefix)/lib/systemd/system
+MAN := $(wildcard $(FOLDERS:%=%/*.[1-8]) tools/*.[1-8] conf/*.[1-8] \
+	docs/*.[1-8])
+
+install: all
+	install -d $(DESTDIR)$(sbindir) $(DESTDIR)$(bindir) \
+		$(DESTDIR)$(libexecdir) $(DESTDIR)$(unitdir) \
+		$(DESTDIR)$(sysconfdir)/chappe/conf.d \
+		$(DESTDIR)$(sysconfdir)/pam.d
+	install -m 755 $(DAEMONS:%=$(B)/libexec/%) $(DESTDIR)$(libexecdir)
+	install -m 755 $(TOOLS:%=$(B)/bin/%) $(DESTDIR)$(sbindir)
+	ln -sf $(sbindir)/sendmail $(DESTDIR)$(bindir)/mailq
+	ln -sf $(sbindir)/sendmail $(DESTDIR)$(bindir)/newaliases
+	ln -sf $(sbindir)/sendmail $(DESTDIR)$(prefix)/lib/sendmail
+	for f in main.cf master.cf; do \
+		test -e $(DESTDIR)$(sysconfdir)/chappe/$$f || install -m 644 \
+			conf/$$f $(DESTDIR)$(sysconfdir)/chappe/$$f || exit 1; \
+	done
+	test -e $(DESTDIR)$(sysconfdir)/aliases || \
+		install -m 644 conf/aliases $(DESTDIR)$(sysconfdir)/aliases
+	test -e $(DESTDIR)$(sysconfdir)/pam.d/chappe || \
+		install -m 644 conf/chappe.pam $(DESTDIR)$(sysconfdir)/pam.d/chappe
+	install -m 644 conf/chappe.service $(DESTDIR)$(unitdir)
+	for p in $(MAN); do s=$${p##*.}; \
+		install -d $(DESTDIR)$(mandir)/man$$s && \
+		install -m 644 $$p $(DESTDIR)$(mandir)/man$$s/ || exit 1; \
+	done
+.PHONY: install
+
 clean:
 	rm -rf build
 help:
