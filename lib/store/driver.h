@@ -92,6 +92,9 @@ struct store_driver {
 	int (*list)(struct store *s, store_list_fn fn, void *arg,
 	    struct err *e);
 	int (*create)(struct store *s, struct span name, struct err *e);
+	/* A name that will only have children. NULL: as create, where a
+	 * mailbox may have children itself. */
+	int (*create_parent)(struct store *s, struct span name, struct err *e);
 	int (*remove)(struct store *s, struct span name, struct err *e);
 	int (*rename)(struct store *s, struct span from, struct span to,
 	    struct err *e);

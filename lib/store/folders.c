@@ -409,12 +409,14 @@ int
 store_create(struct store *s, struct span name, struct err *e)
 {
 	unsigned attributes;
-	bool there;
+	bool there, parent = false;
 
 	/* A separator at the end says that folders will follow below
 	 * (RFC 3501 6.3.3). */
-	if (name.n > 0 && name.p[name.n - 1] == (uint8_t)s->driver->separator)
+	if (name.n > 0 && name.p[name.n - 1] == (uint8_t)s->driver->separator) {
+		parent = s->driver->create_parent != NULL;
 		name.n--;
+	}
 	if (name_is_inbox(name))
 		return refuse(e, EEXIST, "INBOX exists");
 	if (name_check(s, name, e) != 0 ||
@@ -422,7 +424,8 @@ store_create(struct store *s, struct span name, struct err *e)
 		return -1;
 	if (there && (attributes & BOX_NOSELECT) == 0)
 		return refuse(e, EEXIST, "the mailbox exists");
-	return s->driver->create(s, name, e);
+	return parent ? s->driver->create_parent(s, name, e) :
+			s->driver->create(s, name, e);
 }
 
 /* The index's UIDVALIDITY, so that no later folder gets it again. */
@@ -449,8 +452,11 @@ store_delete(struct store *s, struct span name, struct err *e)
 		return -1;
 	if (!there)
 		return refuse(e, ENOENT, "no such mailbox");
-	if ((attributes & BOX_NOSELECT) != 0)
-		return refuse(e, 0, "the name has mailboxes below it");
+	if ((attributes & BOX_NOSELECT) != 0) {
+		if ((attributes & BOX_HASCHILDREN) != 0)
+			return refuse(e, 0, "the name has mailboxes below it");
+		return s->driver->remove(s, name, e);
+	}
 	if (retire_validity(s, name, e) != 0)
 		return -1;
 	return s->driver->remove(s, name, e);

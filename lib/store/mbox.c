@@ -216,6 +216,32 @@ take_known(struct known *k, uint32_t count, uint64_t ident)
 	return NULL;
 }
 
+/* The record with that uid, if its message is of that identity: among equal
+ * messages the file's own numbers say which is which. */
+static struct known *
+take_by_uid(const struct mailbox *mb, struct known *k, uint32_t count,
+    uint64_t ident, uint32_t uid)
+{
+	uint32_t low = 0, high = count;
+
+	while (low < high) {
+		const uint32_t mid = low + (high - low) / 2;
+
+		/* Equal ones stand in the order of their uids. */
+		if (k[mid].ident < ident ||
+		    (k[mid].ident == ident &&
+			index_at(mb->index, k[mid].i)->uid < uid))
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	if (low == count || k[low].ident != ident || k[low].taken ||
+	    index_at(mb->index, k[low].i)->uid != uid)
+		return NULL;
+	k[low].taken = true;
+	return &k[low];
+}
+
 static void
 fill_record(const struct mailbox *mb, const struct mbox_message *p,
     const uint8_t *file, struct index_record *r)
@@ -343,21 +369,36 @@ add_new(struct mailbox *mb, const struct mbox_list *l, const uint8_t *file,
 	return 0;
 }
 
+/* A message that was matched has raw.n 0 from then on. */
+static void
+match_one(struct mailbox *mb, struct known *known, uint32_t count,
+    struct mbox_message *p, const uint8_t *file, bool exact)
+{
+	struct known *k;
+
+	if (p->raw.n == 0 || (exact && p->uid == 0))
+		return;
+	k = exact ? take_by_uid(mb, known, count, p->ident, p->uid) :
+		    take_known(known, count, p->ident);
+	if (k == NULL)
+		return;
+	update_record(mb, k->i, p, file);
+	p->raw.n = 0;
+}
+
 static int
 match(struct mailbox *mb, struct mbox_list *l, const uint8_t *file,
     struct err *e)
 {
 	const uint32_t count = index_count(mb->index);
 	struct known *known = known_table(mb);
+	const bool numbered =
+	    l->validity == index_head(mb->index)->uid_validity;
 
-	for (size_t i = 0; i < l->count; i++) {
-		struct known *k = take_known(known, count, l->at[i].ident);
-
-		if (k == NULL)
-			continue;
-		update_record(mb, k->i, &l->at[i], file);
-		l->at[i].raw.n = 0;
-	}
+	for (size_t i = 0; numbered && i < l->count; i++)
+		match_one(mb, known, count, &l->at[i], file, true);
+	for (size_t i = 0; i < l->count; i++)
+		match_one(mb, known, count, &l->at[i], file, false);
 	for (uint32_t i = 0; i < count; i++)
 		if (!known[i].taken)
 			index_remove(mb->index, known[i].i);
@@ -546,6 +587,7 @@ const struct store_driver mbox_driver = {
 	.save_abort = mbox_save_abort,
 	.list = mbox_list_boxes,
 	.create = mbox_create,
+	.create_parent = mbox_create_parent,
 	.remove = mbox_remove,
 	.rename = mbox_rename,
 	.subscriptions = ".subscriptions",

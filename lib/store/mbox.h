@@ -87,6 +87,7 @@ int mbox_index_dir(const struct store *s, struct span name, bool create,
 int mbox_list_boxes(struct store *s, store_list_fn fn, void *arg,
     struct err *e);
 int mbox_create(struct store *s, struct span name, struct err *e);
+int mbox_create_parent(struct store *s, struct span name, struct err *e);
 int mbox_remove(struct store *s, struct span name, struct err *e);
 int mbox_rename(struct store *s, struct span from, struct span to,
     struct err *e);

@@ -125,6 +125,7 @@ walk_entry(struct walk *w, int at, const char *entry, int depth)
 		    !(before == 0 && strcmp(entry, "inbox") == 0))
 			w->fn(w->arg, buf_span(&w->name), BOX_NOINFERIORS);
 		if (S_ISDIR(st.st_mode) && depth < LIMIT_MAILBOX_DEPTH) {
+			w->fn(w->arg, buf_span(&w->name), BOX_NOSELECT);
 			buf_byte(&w->name, '/');
 			walk_dir(w, at, entry, depth + 1);
 		}
@@ -204,6 +205,8 @@ mbox_create(struct store *s, struct span name, struct err *e)
 		return -1;
 	rc = open_parent(path, true, &dir, &file, e);
 	if (rc == 0) {
+		/* A directory whose mailboxes are gone is in nobody's way. */
+		fs_rmdir(dir, file, NULL);
 		rc = fs_create(dir, file, 0600, &fd, e);
 		if (rc == 0) {
 			close(fd);
@@ -211,6 +214,21 @@ mbox_create(struct store *s, struct span name, struct err *e)
 		}
 		close(dir);
 	}
+	mem_free(path);
+	return rc;
+}
+
+int
+mbox_create_parent(struct store *s, struct span name, struct err *e)
+{
+	char *path;
+	int dir, rc;
+
+	if (mbox_path(s, name, &path, e) != 0)
+		return -1;
+	rc = path_make_dir(path, 0700, &dir, e);
+	if (rc == 0)
+		close(dir);
 	mem_free(path);
 	return rc;
 }
@@ -229,7 +247,13 @@ mbox_remove(struct store *s, struct span name, struct err *e)
 		return -1;
 	rc = open_parent(path, false, &dir, &file, e);
 	if (rc == 0) {
-		rc = fs_unlink(dir, file, e);
+		struct stat st;
+
+		if (fstatat(dir, file, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISDIR(st.st_mode))
+			rc = fs_rmdir(dir, file, e);
+		else
+			rc = fs_unlink(dir, file, e);
 		if (rc == 0)
 			rc = fs_sync_dir(dir, e);
 		close(dir);
@@ -241,6 +265,30 @@ mbox_remove(struct store *s, struct span name, struct err *e)
 		fs_unlink(dir, index_files[i], NULL);
 	close(dir);
 	return 0;
+}
+
+/* The index of a mailbox that is not there (any more) with those below it:
+ * what is in the way of another's that takes the name. */
+static void
+clear_index(int at, const char *name, int depth)
+{
+	const int fd = openat(
+	    at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *d;
+
+	if (dir == NULL) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	for (size_t i = 0; i < COUNT_OF(index_files); i++)
+		fs_unlink(fd, index_files[i], NULL);
+	while (depth < LIMIT_MAILBOX_DEPTH && (d = readdir(dir)) != NULL)
+		if (d->d_name[0] != '.')
+			clear_index(fd, d->d_name, depth + 1);
+	closedir(dir);
+	fs_rmdir(at, name, NULL);
 }
 
 /* Moves a file or directory; missing is not an error with may_miss. */
@@ -277,6 +325,11 @@ mbox_rename(
 	    index_path(s, from, &indexes[0], e) == 0 &&
 	    index_path(s, to, &indexes[1], e) == 0)
 		rc = 0;
+	/* An empty directory may have the name. */
+	if (rc == 0)
+		fs_rmdir(AT_FDCWD, paths[1], NULL);
+	if (rc == 0 && indexes[1] != NULL && access(paths[1], F_OK) != 0)
+		clear_index(AT_FDCWD, indexes[1], 0);
 	/* The index first: without it the mailbox only gets new uids. */
 	if (rc == 0 && indexes[0] != NULL)
 		rc = move(indexes[0], indexes[1], true, e);
