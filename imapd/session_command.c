@@ -223,11 +223,15 @@ answer(struct session *s, int result, const struct err *e, const char *text)
 static void
 create(struct session *s, const struct imap_cmd *c)
 {
+	const char separator = store_separator(s->store);
 	struct err e = { 0 };
 	struct buf name;
 
 	if (!session_name(s, c->mailbox, &name))
 		return;
+	/* Here the separator at the end means something. */
+	if (span_ends(c->mailbox, span_of(&separator, 1)))
+		buf_byte(&name, (uint8_t)separator);
 	answer(s, store_create(s->store, buf_span(&name), &e), &e,
 	    "Create completed");
 	buf_release(&name);
