@@ -55,8 +55,12 @@ class Neighbour:
                 return
             self.requests.append(m)
             reply = self.answer(m)
-            if reply is not None and m.ident != 0:
+            if reply is None or m.ident == 0:
+                continue
+            try:
                 channel.send(reply[0], reply[1], m.ident, m.trace)
+            except OSError:
+                return  # whoever asked is gone
 
     def close(self):
         self.listener.close()
