@@ -50,7 +50,6 @@ def status(qid):
 
 
 def test_best_exchange_first():
-    setup()
     line = status(send("two.test"))
     cases.matches(line, r"^relay=first\.two\.test\[127\.0\.0\.2\]:%d, .* "
                   "dsn=2.0.0, status=sent" % first.port)
@@ -111,4 +110,5 @@ def test_killed_resolver_loses_nothing():
     mail.wait_until_empty()
 
 
+setup()
 cases.main(globals())
