@@ -329,7 +329,8 @@ load(struct index *ix)
 	ix->rewrite = false;
 	slots_room(ix, h.count);
 	ix->slot_count = h.count;
-	memset(ix->dirty, 0, ix->slot_count);
+	if (ix->slot_count > 0)
+		memset(ix->dirty, 0, ix->slot_count);
 	if (!read_at(ix->fd, ix->slots, h.count * sizeof(*ix->slots),
 		sizeof(h)) ||
 	    !records_good(ix))
