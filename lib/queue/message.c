@@ -15,6 +15,7 @@
 
 enum {
 	WINDOW = 1 << 16,
+	WINDOW_FIRST = 2048,
 	MESSAGE_MAX = 1 << 26, /* arena: envelope and notes */
 };
 
@@ -49,11 +50,13 @@ cursor_place(const struct cursor *c)
 static int
 cursor_fill(struct cursor *c, struct err *e)
 {
+	/* Most envelopes are short: a small piece first. */
+	const uint64_t max = c->win.cap == 0 ? WINDOW_FIRST : WINDOW;
 	uint64_t want = c->end - c->at;
 	ssize_t n;
 
-	if (want > WINDOW)
-		want = WINDOW;
+	if (want > max)
+		want = max;
 	if (want == 0)
 		return 0;
 	do
