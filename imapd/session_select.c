@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "imapd/session.h"
 
+#include <errno.h>
+
 #include "lib/base/mem.h"
 #include "lib/os/log.h"
 #include "lib/proto/imap_print.h"
@@ -198,12 +200,15 @@ session_sync(struct session *s, bool with_expunge)
 
 	if (s->box == NULL)
 		return;
-	/* The command itself went well: this failure is only told. */
-	if (mailbox_sync(s->box, with_expunge, &handler, s, &e) != 0) {
-		log_warning(NULL, "mailbox %s: %s",
-		    log_quote(span_str(s->box_name), 100), e.text);
-		buf_str(session_out(s), "* NO ");
-		imap_print_text(session_out(s), span_str(e.text));
-		buf_str(session_out(s), "\r\n");
-	}
+	if (mailbox_sync(s->box, with_expunge, &handler, s, &e) == 0)
+		return;
+	/* The command itself went well: this failure is only told, and one
+	 * that is no failure, the mailbox having been renamed or deleted, not
+	 * even that. */
+	log_warning(NULL, "user=<%s>: mailbox %s: %s", s->user.name,
+	    log_quote(span_str(s->box_name), 100), e.text);
+	if (e.sysno != ENOENT)
+		buf_str(session_out(s),
+		    "* NO [UNAVAILABLE] The mailbox could not be read anew; "
+		    "the server's log says more\r\n");
 }

@@ -27,7 +27,7 @@ class Talk:
         self.f = self.s.makefile("rb")
         self.greeting = self.line()
         if login:
-            self.ok("LOGIN %s %s" % (mail.user(1), mail.env("PASS1")))
+            self.ok('LOGIN "%s" "%s"' % (mail.user(1), mail.env("PASS1")))
 
     def line(self):
         return self.f.readline().decode()
@@ -65,7 +65,7 @@ def test_capabilities():
     t = Talk(login=False)
     cases.matches(t.greeting, r"^\* OK \[CAPABILITY IMAP4rev1 LITERAL\+ "
                   r"SASL-IR ")
-    t.ok("LOGIN %s %s" % (mail.user(1), mail.env("PASS1")))
+    t.ok('LOGIN "%s" "%s"' % (mail.user(1), mail.env("PASS1")))
     got = t.ok("CAPABILITY")
     for word in ("IDLE", "UIDPLUS", "LITERAL+", "SASL-IR", "NAMESPACE",
                  "UNSELECT", "MOVE", "SPECIAL-USE"):
