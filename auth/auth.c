@@ -136,16 +136,9 @@ split(struct auth *a, struct err *e)
 {
 	const size_t count = (size_t)conf.auth_worker_max_count;
 	int fds[POOL_WORKERS_MAX];
-	struct priv_user owner;
 
-	if (workers_start(count, fds, e) < 0)
+	if (workers_start(count, fds, e) < 0 || auth_drop_rights(a, e) < 0)
 		return -1;
-	if (priv_is_root()) {
-		if (priv_lookup(
-			daemon_common(a->daemon)->auth_owner, &owner, e) < 0 ||
-		    auth_drop_rights(a, &owner, e) < 0)
-			return -1;
-	}
 	a->pool = pool_new(a->loop, fds, count, workers_gone, a);
 	return 0;
 }

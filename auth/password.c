@@ -120,8 +120,7 @@ password_crypt_matches(const char *hash, const char *password)
 	struct crypt_data *data = MEM_NEW(data);
 
 	/* NULL is its failure; an empty hash lets nobody in. */
-	const char *got =
-	    crypt_rn(password, hash, data, (int)sizeof(*data));
+	const char *got = crypt_rn(password, hash, data, (int)sizeof(*data));
 	const bool match = got != NULL && hash[0] != '\0' &&
 			   password_same(span_str(got), span_str(hash));
 	explicit_bzero(data, sizeof(*data));

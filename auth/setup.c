@@ -169,17 +169,38 @@ auth_setup_release(struct auth *a)
 	a->passdb_count = a->userdb_count = 0;
 }
 
-int
-auth_drop_rights(struct auth *a, const struct priv_user *owner, struct err *e)
+static int
+become_owner(const struct common_conf *common, struct err *e)
 {
+	struct priv_user owner;
 	gid_t groups[1];
 	size_t count = 0;
 
+	if (priv_lookup(common->auth_owner, &owner, e) < 0)
+		return -1;
 	/* The sockets of other daemons (log) are open to this group. */
-	if (priv_lookup_group(
-		daemon_common(a->daemon)->ipc_group, &groups[0], e) == 0)
+	if (priv_lookup_group(common->ipc_group, &groups[0], e) == 0)
 		count = 1;
-	if (priv_become(owner, groups, count, NULL, 0, e) < 0)
+	if (priv_become(&owner, groups, count, NULL, 0, e) < 0)
 		return -1;
 	return priv_not_dumpable(e);
+}
+
+int
+auth_drop_rights(struct auth *a, struct err *e)
+{
+	const struct common_conf *common = daemon_common(a->daemon);
+	struct sandbox *s;
+	bool partial;
+
+	if (priv_is_root() && become_owner(common, e) < 0)
+		return -1;
+	s = sandbox_new();
+	sandbox_dir(s, "/etc", SANDBOX_READ);
+	sandbox_dir(s, "/usr", SANDBOX_READ);
+	sandbox_dir(s, "/lib", SANDBOX_READ);
+	sandbox_dir(s, "/dev", SANDBOX_READ | SANDBOX_WRITE);
+	sandbox_dir(s, common->queue_directory, SANDBOX_READ | SANDBOX_WRITE);
+	auth_sandbox_files(a->conf, s);
+	return sandbox_apply(&s, &partial, e);
 }

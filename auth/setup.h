@@ -13,8 +13,8 @@ void auth_setup_release(struct auth *a);
 int auth_verify(const struct auth_conf *conf, struct err *e);
 /* The directories of the passwd-files. */
 void auth_sandbox_files(const struct auth_conf *conf, struct sandbox *s);
-/* Root becomes the owner and gives up what only the workers need. */
-int auth_drop_rights(struct auth *a, const struct priv_user *owner,
-    struct err *e);
+/* The loop gives up what only the workers need: root becomes auth_owner, and
+ * files and system calls beyond its own few are closed to it. */
+int auth_drop_rights(struct auth *a, struct err *e);
 
 #endif
