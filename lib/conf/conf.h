@@ -164,5 +164,7 @@ struct common_conf {
 	int64_t default_process_limit, ipc_timeout;
 };
 extern const struct param common_params[];
+/* Of Postfix's installation: accepted, without effect. */
+extern const struct param compat_params[];
 
 #endif

@@ -90,6 +90,7 @@ void
 programs_add_params(struct conf *c)
 {
 	conf_add_params(c, common_params);
+	conf_add_params(c, compat_params);
 	for (const struct program *p = programs; p->name != NULL; p++)
 		if (p->params != NULL)
 			conf_add_params(c, p->params);
