@@ -49,10 +49,14 @@ class Test:
         return result
 
     def _execute(self, out):
-        child = subprocess.Popen(
-            self.argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out,
-            stderr=subprocess.STDOUT, env=dict(os.environ, **self.env),
-            start_new_session=True)
+        try:
+            child = subprocess.Popen(
+                self.argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out,
+                stderr=subprocess.STDOUT, env=dict(os.environ, **self.env),
+                start_new_session=True)
+        except OSError as e:
+            out.write(("%s\n" % e).encode())
+            return 127, False
         try:
             return child.wait(self.timeout), False
         except subprocess.TimeoutExpired:

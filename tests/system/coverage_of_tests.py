@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""That nothing is without a test: each module of lib/ has a unit test that
+calls it, each parser a fuzz target, each target a corpus; each
+program and each file format its page."""
+
+import glob
+import os
+import re
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "..", "lib"))
+import cases  # noqa: E402
+
+os.chdir(cases.ROOT)
+# Headers without code of their own to test: lists of numbers, and inline
+# functions that every other test runs through.
+# lib/daemon/daemon.h is the main function of each daemon: every system test
+# runs through it.
+NO_CODE = {"lib/daemon/daemon.h", "lib/base/limits.h", "lib/base/list.h",
+           "lib/base/mem.h", "lib/ipc/schema.h", "lib/daemon/programs.h"}
+# What reads bytes that others wrote.
+PARSERS = {"address", "header", "mime", "smtp_cmd", "smtp_server",
+           "smtp_client", "imap_server", "base64", "date"}
+
+
+def read(path):
+    with open(path, encoding="utf-8") as f:
+        return f.read()
+
+
+def public_headers():
+    """Headers of lib/ that another folder includes."""
+    used = set()
+    for path in glob.glob("**/*.[ch]", recursive=True):
+        if path.startswith(("build/", "tests/")):
+            continue
+        for name in re.findall(r'#include "(lib/[^"]+)"', read(path)):
+            if os.path.dirname(name) != os.path.dirname(path):
+                used.add(name)
+    return used - NO_CODE
+
+
+def functions(header):
+    """The names that a header declares."""
+    text = re.sub(r"/\*.*?\*/", "", read(header), flags=re.S)
+    return set(re.findall(r"^[a-z][\w *]*?\b\*?(\w+)\(", text, re.M))
+
+
+def test_each_module_has_a_unit_test():
+    tests = "".join(read(p) for p in glob.glob("tests/unit/**/*.[ch]",
+                                               recursive=True))
+    called = set(re.findall(r"\b(\w+)\(", tests))
+    untested = [h for h in sorted(public_headers())
+                if functions(h) and not functions(h) & called]
+    cases.equal(untested, [], "without a test")
+
+
+def test_each_parser_is_fuzzed():
+    targets = {os.path.basename(p)[:-len("_fuzz.c")]
+               for p in glob.glob("tests/fuzz/*_fuzz.c")}
+    cases.equal(sorted(PARSERS - targets), [], "without a fuzz target")
+
+
+def test_each_fuzz_target_has_a_corpus():
+    for path in glob.glob("tests/fuzz/*_fuzz.c"):
+        name = os.path.basename(path)[:-len("_fuzz.c")]
+        assert os.listdir("tests/fuzz/corpus/" + name), name
+
+
+def test_each_program_has_its_page():
+    rows = re.search(r"PROGRAM_ROWS := ((?:.*\\\n)*.*)",
+                     read("Makefile")).group(1).replace("\\\n", " ")
+    names = [r.split(":")[0] for r in rows.split()] + [
+        os.path.basename(p)[:-2] for p in glob.glob("tools/*.c")]
+    pages = {os.path.basename(p).rsplit(".", 1)[0]
+             for p in glob.glob("*/*.[158]")}
+    cases.equal(sorted(set(names) - pages), [], "without a manual page")
+
+
+cases.main(globals())
