@@ -15,6 +15,7 @@
 #include "lib/base/mem.h"
 #include "lib/daemon/logsink.h"
 #include "lib/ipc/channel.h"
+#include "lib/os/fs.h"
 #include "lib/os/log.h"
 #include "lib/os/priv.h"
 
@@ -93,6 +94,7 @@ forker_lockfile(const char *spool, const char *op, const char *name, uid_t uid,
 {
 	char lock[NAME_LENGTH + 8];
 	int dir_fd, sysno;
+	struct err e;
 
 	if (!name_ok(name))
 		return EINVAL;
@@ -107,7 +109,7 @@ forker_lockfile(const char *spool, const char *op, const char *name, uid_t uid,
 		    errno :
 		    0;
 	else if (strcmp(op, "remove") == 0)
-		sysno = unlinkat(dir_fd, lock, 0) != 0 ? errno : 0;
+		sysno = fs_unlink(dir_fd, lock, &e) != 0 ? e.sysno : 0;
 	else if (strcmp(op, "create") == 0)
 		sysno = create_mailbox(dir_fd, name, uid, gid);
 	else
