@@ -103,29 +103,42 @@ receive_one(int fd, struct buf *store, struct msg_in *out, int timeout_ms,
 	return got < 0 ? -1 : 0;
 }
 
-int
-sync_connect(const char *path, int timeout_ms, int *out_fd, struct err *e)
+/* A server that lets nobody like us in says nothing. */
+static int
+greeting(int fd, const char *path, int timeout_ms, struct err *e)
 {
 	struct msg_in m;
 	struct buf store;
-	int fd, result;
+	int got, result = -1;
+
+	buf_init(&store, LIMIT_IPC_MESSAGE);
+	got = sync_receive(fd, &store, &m, timeout_ms, e);
+	if (got == 0)
+		err_set(e, ERR_PERM, "5.7.0",
+		    "%s: refused: you may not use this service", path);
+	else if (got == 1 && m.type != MSG_HELLO)
+		err_set(e, ERR_TEMP, "4.3.0", "%s: no greeting", path);
+	else if (got == 1)
+		result = 0;
+	if (got == 1)
+		msg_in_release(&m);
+	buf_release(&store);
+	return result;
+}
+
+int
+sync_connect(const char *path, int timeout_ms, int *out_fd, struct err *e)
+{
+	int fd;
 
 	if (sock_connect_unix(path, SOCK_SEQPACKET, &fd, e) != 0)
 		return -1;
-	buf_init(&store, LIMIT_IPC_MESSAGE);
-	result = receive_one(fd, &store, &m, timeout_ms, e);
-	if (result == 0) {
-		if (m.type != MSG_HELLO)
-			result = err_set(e, ERR_TEMP, "4.3.0",
-			    "%s: no greeting", path);
-		msg_in_release(&m);
-	}
-	buf_release(&store);
-	if (result == 0)
-		*out_fd = fd;
-	else
+	if (greeting(fd, path, timeout_ms, e) != 0) {
 		close(fd);
-	return result;
+		return -1;
+	}
+	*out_fd = fd;
+	return 0;
 }
 
 int
