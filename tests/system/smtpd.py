@@ -285,6 +285,60 @@ def test_rubbish_from_neighbours_does_not_end_it():
         cases.equal(rcpt(p)[0], 250)
 
 
+def greeted(p):
+    s = socket.create_connection(("127.0.0.1", p.daemon.port), cases.WAIT_S)
+    cases.equal(s.recv(1000)[:4], b"220 ")
+    return s
+
+
+def test_silence():
+    with place("smtpd_timeout=2s") as p:
+        begun = time.monotonic()
+        s = greeted(p)
+        text = b""
+        while not text.endswith(b"\n"):
+            text += s.recv(1000)
+        cases.equal(text.decode(), "421 4.4.2 %s Error: timeout exceeded\r\n" %
+                    smtpd_alone.DOMAIN)
+        assert time.monotonic() - begun > 1.5
+        cases.equal(s.recv(1000), b"")
+        s.close()
+        cases.wait_for("the log", lambda: re.search(
+            r"timeout after CONNECT from \S+\[127", p.log_text()))
+
+
+def trickles(s):
+    """Sends a byte now and then; true when the other end has had enough."""
+    s.settimeout(0.2)
+    begun = time.monotonic()
+    while time.monotonic() - begun < cases.WAIT_S:
+        try:
+            s.sendall(b"x")
+            return s.recv(1000)[:10] in (b"421 4.4.2 ", b"")
+        except TimeoutError:
+            continue
+        except (BrokenPipeError, ConnectionResetError):
+            return True
+    return False
+
+
+def test_trickling_does_not_keep_a_session():
+    with place("smtpd_timeout=2s") as p:
+        s = greeted(p)
+        assert trickles(s), "in a command it may go on for ever"
+        s.close()
+        s = greeted(p)
+        s.sendall(b"EHLO x\r\n")
+        s.recv(1000)
+        for line in (b"MAIL FROM:<>", b"RCPT TO:<%s>" % ALICE.encode(),
+                     b"DATA"):
+            s.sendall(line + b"\r\n")
+            assert s.recv(1000)[:1] in (b"2", b"3")
+        assert trickles(s), "in a message it may go on for ever"
+        s.close()
+        cases.equal(p.queued(), [])
+
+
 def test_mechanisms_are_those_that_are_offered():
     with place("smtpd_sasl_auth_enable=yes", "smtpd_tls_auth_only=no",
                "smtpd_sasl_mechanisms=PLAIN") as p:
