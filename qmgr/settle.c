@@ -15,7 +15,7 @@
 
 enum {
 	BOUNCE_EARLY = 500,   /* failures that need not wait for the rest */
-	AGAIN_MS = 10 * 1000, /* after a step on the file that failed */
+	AGAIN_MS = 3 * 1000, /* after a step on the file that failed */
 };
 
 /* ---- results ---- */
