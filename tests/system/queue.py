@@ -178,6 +178,29 @@ def test_a_stranger_may_look_but_not_touch():
     postsuper("-d", qid)
 
 
+def test_mailq_and_sendmail_show_the_same():
+    qid = deferred("twice")
+    cases.contains(cases.run(["mailq"]).stdout, qid)
+    cases.contains(cases.run(["sendmail", "-bp"]).stdout, qid)
+    postsuper("-d", qid)
+
+
+def test_a_damaged_file_is_set_aside():
+    qid = deferred("damaged")
+    name = glob.glob(os.path.join(QUEUE, "deferred", "?", qid))[0]
+    with open(name, "r+b") as f:
+        f.seek(90)
+        byte = f.read(1)
+        f.seek(90)
+        f.write(bytes([byte[0] ^ 1]))
+    cases.run(["postqueue", "-f"])
+    mail.wait_for_log(r"qmgr\[\d+\]: warning: %s: damaged: moved to corrupt/$"
+                      % qid)
+    assert os.path.exists(os.path.join(QUEUE, "corrupt", qid))
+    cases.run(["postcat", "-q", qid], status=1)
+    cases.equal(mail.queue(), "Mail queue is empty\n")
+
+
 def test_wrong_uses():
     done = cases.run(["postqueue"], status=64)
     cases.contains(done.stderr, "postqueue: fatal: usage: postqueue -f")
