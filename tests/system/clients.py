@@ -32,6 +32,16 @@ def clean_home():
     return {"HOME": path, "MAILRC": "/dev/null", "SYSTEM_MAILRC": "/dev/null"}
 
 
+def test_partners_are_not_installed():
+    def packages():
+        with open("/var/lib/dpkg/status", "rb") as f:
+            return f.read()
+    before = packages()
+    for name in ("bsd-mailx", "mutt"):
+        assert mail.partner(name).startswith(cases.ROOT + "/build/"), name
+    assert packages() == before, "dpkg's status changed"
+
+
 def test_swaks_smtp_starttls():
     swaks = mail.partner("swaks+libnet-ssleay-perl", "swaks")
     out = cases.run([swaks, "--server", "localhost", "--port",
