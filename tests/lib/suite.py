@@ -31,12 +31,15 @@ class Test:
         self.name, self.argv, self.cases = name, argv, cases
         self.timeout = timeout * SLOWER
         self.env = env or {}
-        self.alone = self.full = ""
+        self.alone = self.full = self.skip = ""
 
     def run(self):
         log = os.path.join(ROOT, B, "log", self.name + ".log")
         os.makedirs(os.path.dirname(log), exist_ok=True)
         result = Result(self.name, log)
+        if self.skip:
+            result.skipped.append(("all of it", self.skip))
+            return result
         start = time.monotonic()
         with open(log, "wb") as out:
             status, late = self._execute(out)
@@ -163,6 +166,8 @@ def _system_tests():
                 ["--", path]
         test = Test(name, argv, timeout=int(head.get("timeout", 120)),
                     cases=True, env={"MODE": MODE, "B": B})
+        if "--privileged" in argv and os.geteuid() != 0:
+            test.skip = "needs root"
         test.alone, test.full = head.get("alone", ""), head.get("full", "")
         yield test
 
