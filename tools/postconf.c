@@ -18,7 +18,8 @@ struct options {
 	struct postconf p;
 	const char *overrides[OVERRIDES_MAX];
 	size_t override_count;
-	char mode; /* e, X, #, M, F, P, m or 0: print */
+	char mode; /* M, F, P, m, R, or 0: main.cf */
+	char edit; /* e, X, # or 0: print */
 	char *const *args;
 };
 
@@ -195,6 +196,14 @@ usage(void)
 }
 
 static void
+set_once(char *mode, char c)
+{
+	if (*mode != 0 && *mode != c)
+		tool_fatal("-%c and -%c don't go together", *mode, c);
+	*mode = c;
+}
+
+static void
 read_option(struct options *o, int c, const char **dir)
 {
 	switch (c) {
@@ -233,15 +242,14 @@ read_option(struct options *o, int c, const char **dir)
 	case 'e':
 	case 'X':
 	case '#':
+		set_once(&o->edit, (char)c);
+		break;
 	case 'M':
 	case 'F':
 	case 'P':
 	case 'm':
 	case 'R':
-		if (o->mode != 0 && o->mode != c)
-			tool_fatal("-%c and -%c together are not supported",
-			    o->mode, c);
-		o->mode = (char)c;
+		set_once(&o->mode, (char)c);
 		break;
 	default:
 		usage();
@@ -249,22 +257,38 @@ read_option(struct options *o, int c, const char **dir)
 }
 
 static void
-run(struct options *o)
+edit(const struct options *o)
+{
+	const enum postconf_edit how = o->edit == 'e'	? POSTCONF_SET
+				       : o->edit == 'X' ? POSTCONF_REMOVE
+							: POSTCONF_COMMENT;
+
+	switch (o->mode) {
+	case 0:
+		postconf_edit_main(&o->p, how, o->args);
+		break;
+	case 'M':
+		postconf_edit_master(&o->p, POSTCONF_SERVICES, how, o->args);
+		break;
+	case 'F':
+		postconf_edit_master(&o->p, POSTCONF_FIELDS, how, o->args);
+		break;
+	case 'P':
+		postconf_edit_master(&o->p, POSTCONF_PARAMS, how, o->args);
+		break;
+	default:
+		usage();
+	}
+}
+
+static void
+print(const struct options *o)
 {
 	static const char types[] =
 	    "btree\ncdb\ncidr\ndbm\nfail\ngdbm\nhash\n"
 	    "inline\nlmdb\npcre\nproxy\nregexp\nsdbm\nstatic\ntexthash\nunix\n";
 
 	switch (o->mode) {
-	case 'e':
-		postconf_edit_main(&o->p, POSTCONF_SET, o->args);
-		break;
-	case 'X':
-		postconf_edit_main(&o->p, POSTCONF_REMOVE, o->args);
-		break;
-	case '#':
-		postconf_edit_main(&o->p, POSTCONF_COMMENT, o->args);
-		break;
 	case 'M':
 		postconf_print_master(&o->p, POSTCONF_SERVICES, o->args);
 		break;
@@ -298,10 +322,13 @@ main(int argc, char *argv[])
 	o.p.dir = tool_conf_dir(dir);
 	o.args = argv + optind;
 	/* "name=value" alone is an edit. */
-	for (char *const *arg = o.args; *arg != NULL && o.mode == 0; arg++)
+	for (char *const *arg = o.args; *arg != NULL && o.edit == 0; arg++)
 		if (strchr(*arg, '=') != NULL)
-			o.mode = 'e';
-	run(&o);
+			o.edit = 'e';
+	if (o.edit != 0)
+		edit(&o);
+	else
+		print(&o);
 	if (fflush(stdout) != 0)
 		tool_fatal("write to standard output");
 	return 0;

@@ -328,6 +328,59 @@ def test_postconf_prints_services():
                        "master.cf: line 1: only 5 of 8 columns")
 
 
+def test_postconf_edits_services():
+    with folder(main_cf="", master_cf=MASTER + "# end\n") as d:
+        master = d + "/master.cf"
+        os.chmod(master, 0o640)
+
+        def services():
+            return postconf(d, "-M").stdout.splitlines()
+
+        postconf(d, "-P", "smtp/inet/mynetworks=10.0.0.0/8",
+                 "submission/inet/syslog_name=x y",
+                 "smtp/inet/syslog_name=z")
+        cases.equal(postconf(d, "-P").stdout,
+                    "smtp/inet/mynetworks = 10.0.0.0/8\n"
+                    "smtp/inet/syslog_name = z\n"
+                    "submission/inet/mynetworks = 10.0.0.0/8, ::1\n"
+                    "submission/inet/syslog_name = x y\n")
+        postconf(d, "-PX", "smtp/inet/mynetworks",
+                 "submission/inet/mynetworks")
+        postconf(d, "-F", "pickup/unix/wakeup=30",
+                 "smtp/inet/command=smtpd -v")
+        cases.equal(read(master),
+                    "# service\n"
+                    "smtp       inet  n       -       y       -       -"
+                    "       smtpd -v\n"
+                    "submission inet  n       -       y       -       5"
+                    "       smtpd -v\n"
+                    "    -o { syslog_name = x y }\n"
+                    "pickup     unix  n       -       n       30      1"
+                    "       pickup\n"
+                    "# end\n")
+        postconf(d, "-M", "new/unix=new unix - - n - 3 local -o a=b")
+        postconf(d, "-Me", "smtp/inet=2525 inet n - n - - smtpd")
+        cases.equal([s.split()[0] for s in services()],
+                    ["2525", "submission", "pickup", "new"])
+        postconf(d, "-M#", "submission/inet")
+        postconf(d, "-MX", "pickup/unix")
+        cases.equal([s.split()[0] for s in services()], ["2525", "new"])
+        cases.contains(read(master), "\n#submission inet  n ")
+        cases.contains(read(master), "\n#    -o { syslog_name = x y }\n"
+                       "# end\nnew ")
+        cases.equal(os.stat(master).st_mode & 0o777, 0o640)
+        before = read(master)
+        for args, text in (
+                (["-M", "x/inet=x inet n -"], "8 columns"),
+                (["-MX", "nothing/inet"], "no service nothing/inet"),
+                (["-P", "2525/inet=x"], "not service/type/parameter"),
+                (["-F", "2525/inet/color=red"], 'no field "color"'),
+                (["-F", "2525/inet/wakeup=soon"], "bad wakeup"),
+                (["-MX", "2525/inet=x"], "names without value")):
+            cases.contains(postconf(d, *args, status=1).stderr, text)
+        cases.equal(read(master), before)
+
+
 def test_the_manual_lists_every_parameter():
     if manual.wanted() != manual.page():
         raise AssertionError("conf/main.cf.5 is not what the code says: run "

@@ -29,6 +29,11 @@ enum postconf_master { POSTCONF_SERVICES, POSTCONF_FIELDS, POSTCONF_PARAMS };
 void postconf_print_master(const struct postconf *p,
     enum postconf_master what, char *const *args);
 
+/* Edits master.cf. SET: "service/type=row", "service/type/field=value" or
+ * "service/type/parameter=value"; REMOVE and COMMENT: the part before "=". */
+void postconf_edit_master(const struct postconf *p,
+    enum postconf_master what, enum postconf_edit how, char *const *args);
+
 /* One line of output, folded if asked for: continuation lines begin with
  * four blanks. */
 void postconf_print(const struct postconf *p, const char *name,

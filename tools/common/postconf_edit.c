@@ -1,18 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "tools/common/postconf.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "lib/base/mem.h"
 #include "lib/conf/conf.h"
-#include "lib/map/text_file.h"
-#include "lib/os/fs.h"
+#include "tools/common/postconf_file.h"
 #include "tools/common/tool.h"
 
 enum { EDITS_MAX = 1000, MAIN_CF_MAX = 4 << 20 };
@@ -143,39 +136,22 @@ postconf_edit_main(
     const struct postconf *p, enum postconf_edit how, char *const *args)
 {
 	struct edits *x = MEM_NEW(x);
-	char *path = mem_printf("%s/main.cf", p->dir), real[PATH_MAX];
-	struct buf text, out;
-	struct stat st;
-	struct err e;
+	char *path = mem_printf("%s/main.cf", p->dir);
+	struct postconf_file file;
+	struct buf out;
 
 	x->how = how;
 	take_args(x, args);
-	/* Where main.cf is a link, what it points to is replaced. */
-	if (realpath(path, real) == NULL)
-		tool_fatal("open %s: %s", path, strerror(errno));
-	if (text_file_read(real, MAIN_CF_MAX, &text, &st, &e) < 0)
-		tool_fatal("%s", e.text);
+	postconf_file_read(&file, path, MAIN_CF_MAX);
 	buf_init(&out, 2 * MAIN_CF_MAX);
-	edit_text(x, buf_span(&text), &out);
+	edit_text(x, buf_span(&file.text), &out);
 	if (!buf_ok(&out))
 		tool_fatal("%s would become too long", path);
-	char *slash = strrchr(real, '/');
-	*slash = '\0';
-	const int dir = open(real, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		tool_fatal("open %s: %s", real, strerror(errno));
-	umask(0);
-	if (fs_replace(dir, slash + 1, st.st_mode & 07777, buf_span(&out), &e) <
-	    0)
-		tool_fatal("%s", e.text);
-	if (geteuid() == 0 && fchownat(dir, slash + 1, st.st_uid, st.st_gid,
-				  AT_SYMLINK_NOFOLLOW) < 0)
-		tool_warning("chown %s: %s", path, strerror(errno));
-	close(dir);
+	buf_release(&file.text);
+	file.text = out;
+	postconf_file_replace(&file);
 	if (how == POSTCONF_SET)
 		warn_of_drop_ins(p, x);
-	buf_release(&text);
-	buf_release(&out);
 	mem_free(path);
 	mem_free(x);
 }
