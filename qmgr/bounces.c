@@ -39,6 +39,7 @@ answered(void *arg, struct msg_in *in, const struct err *e)
 
 	(void)in;
 	m->busy = false;
+	m->q->bouncing--;
 	if (e != NULL)
 		log_warning(&m->log, "no notification: %s", e->text);
 	while ((link = list_first(&m->writing)) != NULL) {
@@ -123,6 +124,7 @@ message_bounce(struct message *m)
 		message_step(m);
 	} else {
 		m->busy = true;
+		m->q->bouncing++;
 		client_call(m->q->bounce, &out, BOUNCE_TIMEOUT_MS, answered, m);
 	}
 	msg_out_release(&out);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/base/limits.h"
@@ -10,11 +11,47 @@
 
 /* A message becomes known, is opened page by page, and is forgotten. */
 
+/* ---- time ---- */
+static uint64_t clock_offset_ms;
+
+static uint64_t
+steady_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+void
+clock_start(void)
+{
+	clock_offset_ms = wall_ms() - steady_ms();
+}
+
 uint64_t
 now_ms(void)
 {
+	return steady_ms() + clock_offset_ms;
+}
+
+uint64_t
+wall_ms(void)
+{
 	return (uint64_t)clock_wall_us() / 1000;
 }
+
+uint64_t
+due_of_wall(const struct qmgr *q, uint64_t at_ms)
+{
+	const uint64_t wall = wall_ms();
+	const uint64_t max = (uint64_t)q->conf->maximal_backoff_time;
+	const uint64_t wait = at_ms > wall ? at_ms - wall : 0;
+
+	return now_ms() + (wait < max ? wait : max);
+}
+
+/* ---- messages ---- */
 
 struct message *
 message_add(
@@ -123,6 +160,8 @@ rcpt_free(struct rcpt *r)
 static int
 open_files(struct message *m)
 {
+	int64_t wait;
+
 	if (m->open != NULL)
 		return 0;
 	if (queue_message_open(m->q->queue, m->dir, m->sched.id, O_RDWR, false,
@@ -130,8 +169,10 @@ open_files(struct message *m)
 	    queue_open_file(m->q->queue, m->dir, m->sched.id, O_RDONLY,
 		&m->read_fd, &m->e) != 0)
 		return -1;
-	m->not_yet = !m->forced && m->dir == QUEUE_DEFERRED &&
-		     (uint64_t)m->open->next_try_s * 1000 > now_ms() + 1000;
+	/* Notes from farther in the future than anyone waits are wrong. */
+	wait = m->open->next_try_s - (int64_t)(wall_ms() / 1000);
+	m->not_yet = !m->forced && m->dir == QUEUE_DEFERRED && wait > 1 &&
+		     wait <= m->q->conf->maximal_backoff_time / 1000;
 	return 0;
 }
 

@@ -152,6 +152,7 @@ qmgr_start(struct daemon *d, struct err *e)
 	q->daemon = d;
 	q->loop = daemon_loop(d);
 	q->conf = &conf;
+	clock_start();
 	list_init(&q->agents);
 	list_init(&q->foreign);
 	table_init(&q->expected);
@@ -190,7 +191,7 @@ deliveries_under_way(struct qmgr *q)
 	LIST_EACH(&q->agents, link)
 	if (CONTAINER_OF(link, struct agent_conn, link)->flying > 0)
 		return true;
-	return work_pending() > 0;
+	return work_pending() > 0 || q->bouncing > 0;
 }
 
 static void

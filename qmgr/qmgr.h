@@ -46,6 +46,7 @@ struct qmgr {
 	struct list agents;
 	uint32_t last_id;    /* of MSG_DELIVER */
 	struct list foreign; /* struct foreign, foreign.c */
+	unsigned bouncing;   /* calls to bounce under way */
 	bool peer_is_admin;  /* of the connection being accepted */
 	bool admin_group_known;
 	gid_t admin_group;
@@ -185,6 +186,14 @@ void edit_ready(struct message *m);
 /* Its file is gone. */
 void edit_gone(struct message *m);
 
+/* The scheduler's time, in ms: begins as wall-clock time and then runs on
+ * steadily, so that setting the clock neither delays nor hurries mail. Any
+ * thread. State: its offset, set once at the start. */
+void clock_start(void);
 uint64_t now_ms(void);
+uint64_t wall_ms(void);
+/* The scheduler's time for a wall-clock time: not before now, and not later
+ * than maximal_backoff_time from now (then the clock was set back). */
+uint64_t due_of_wall(const struct qmgr *q, uint64_t at_ms);
 
 #endif

@@ -14,7 +14,7 @@
  */
 
 enum {
-	BOUNCE_EARLY = 500,   /* failures that need not wait for the rest */
+	BOUNCE_EARLY = 500,  /* failures that need not wait for the rest */
 	AGAIN_MS = 3 * 1000, /* after a step on the file that failed */
 };
 
@@ -146,11 +146,11 @@ run_defer(struct work *work)
 
 /* ---- and back on the loop ---- */
 static void
-submit(struct message *m, work_fn run, work_fn done)
+submit(struct message *m, enum work_pool pool, work_fn run, work_fn done)
 {
 	m->busy = true;
 	m->work = (struct work){ .run = run, .done = done };
-	work_submit(m->q->loop, WORK_NAME, &m->work);
+	work_submit(m->q->loop, pool, &m->work);
 }
 
 static void
@@ -292,7 +292,8 @@ defer_done(struct work *work)
 	free_list(&m->deferred);
 	m->forced = false;
 	message_close(m);
-	scheduler_wait(m->q->sched, &m->sched, (uint64_t)m->next_try_s * 1000);
+	scheduler_wait(q->sched, &m->sched,
+	    due_of_wall(q, (uint64_t)m->next_try_s * 1000));
 	edit_ready(m);
 	qmgr_pump_soon(q);
 }
@@ -366,7 +367,7 @@ static int64_t
 next_try_s(const struct message *m)
 {
 	const struct qmgr_conf *c = m->q->conf;
-	const uint64_t now = now_ms();
+	const uint64_t now = wall_ms();
 
 	if (m->retry_now || m->edit == EDIT_REQUEUE)
 		return (int64_t)(now / 1000);
@@ -382,7 +383,7 @@ start_remove(struct message *m)
 {
 	/* Marks are not worth a write to a file that goes. */
 	take_list(&m->writing, &m->sent);
-	submit(m, run_remove, remove_done);
+	submit(m, WORK_NAME, run_remove, remove_done);
 }
 
 static void
@@ -391,7 +392,7 @@ start_defer(struct message *m)
 	make_notes(m);
 	m->next_try_s = next_try_s(m);
 	take_list(&m->writing, &m->sent);
-	submit(m, run_defer, defer_done);
+	submit(m, WORK_FLUSH, run_defer, defer_done);
 }
 
 static void
@@ -426,10 +427,11 @@ finish(struct message *m)
 	case VERDICT_CORRUPT:
 		free_list(&m->sent);
 		free_list(&m->deferred);
-		submit(m, run_corrupt, corrupt_done);
+		submit(m, WORK_NAME, run_corrupt, corrupt_done);
 		return;
 	case VERDICT_LATER:
-		wait_again(m, (uint64_t)m->open->next_try_s * 1000);
+		wait_again(
+		    m, due_of_wall(m->q, (uint64_t)m->open->next_try_s * 1000));
 		return;
 	}
 	if (m->open == NULL)
@@ -462,6 +464,6 @@ message_step(struct message *m)
 		finish(m);
 	} else if (!list_empty(&m->sent)) {
 		take_list(&m->writing, &m->sent);
-		submit(m, run_marks, marks_done);
+		submit(m, WORK_OTHER, run_marks, marks_done);
 	}
 }

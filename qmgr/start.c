@@ -86,10 +86,10 @@ due_ms(const struct qmgr *q, const struct scan *s, const struct found *f)
 {
 	if (s->dir != QUEUE_DEFERRED)
 		return 0;
-	return scheduler_backoff((uint64_t)f->mtime_s * 1000,
-	    (uint64_t)queue_id_us(f->id) / 1000,
-	    (uint64_t)q->conf->minimal_backoff_time,
-	    (uint64_t)q->conf->maximal_backoff_time);
+	return due_of_wall(q, scheduler_backoff((uint64_t)f->mtime_s * 1000,
+				  (uint64_t)queue_id_us(f->id) / 1000,
+				  (uint64_t)q->conf->minimal_backoff_time,
+				  (uint64_t)q->conf->maximal_backoff_time));
 }
 
 static void
