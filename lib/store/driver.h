@@ -100,6 +100,8 @@ struct store_driver {
 	    struct err *e);
 	/* The file with the subscriptions, in the directory of the root. */
 	const char *subscriptions;
+	/* The file with what store_validity has to be above, there too. */
+	const char *validity;
 };
 
 extern const struct store_driver maildir_driver;

@@ -342,8 +342,6 @@ store_list(struct store *s, bool subscribed_only, store_list_fn fn,
 /* ---- UIDVALIDITY across removals ---- */
 /* A folder that is made anew under a name that was there before must have a
  * higher UIDVALIDITY, also within one second. */
-static const char floor_file[] = "chappe.uidvalidity";
-
 uint32_t
 store_validity(const struct store *s)
 {
@@ -355,7 +353,7 @@ store_validity(const struct store *s)
 	if (store_root_open(s, false, &root, NULL) != 0)
 		return now;
 	buf_init(&b, 64);
-	if (fs_read_file(root, floor_file, 64, &b, NULL) == 0 &&
+	if (fs_read_file(root, s->driver->validity, 64, &b, NULL) == 0 &&
 	    !span_u64(span_trim(buf_span(&b)), UINT32_MAX - 1, &low))
 		low = 0;
 	buf_release(&b);
@@ -375,7 +373,7 @@ raise_validity(const struct store *s, uint32_t used, struct err *e)
 	n = snprintf(text, sizeof(text), "%u\n",
 	    (next > used ? next : used) + 1);
 	rc = fs_replace(
-	    root, floor_file, 0600, span_of(text, (size_t)n), e);
+	    root, s->driver->validity, 0600, span_of(text, (size_t)n), e);
 	close(root);
 	return rc;
 }

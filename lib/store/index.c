@@ -327,7 +327,8 @@ load(struct index *ix)
 	ix->head = h.head;
 	ix->modseq_reserved = h.modseq_reserved;
 	ix->rewrite = false;
-	slots_room(ix, h.count);
+	/* Never none, so that the arrays are there. */
+	slots_room(ix, h.count + 1);
 	ix->slot_count = h.count;
 	if (ix->slot_count > 0)
 		memset(ix->dirty, 0, ix->slot_count);

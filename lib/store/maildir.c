@@ -376,4 +376,5 @@ const struct store_driver maildir_driver = {
 	.remove = maildir_remove,
 	.rename = maildir_rename,
 	.subscriptions = "subscriptions",
+	.validity = "chappe.uidvalidity",
 };

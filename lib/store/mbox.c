@@ -591,4 +591,5 @@ const struct store_driver mbox_driver = {
 	.remove = mbox_remove,
 	.rename = mbox_rename,
 	.subscriptions = ".subscriptions",
+	.validity = ".chappe.uidvalidity",
 };

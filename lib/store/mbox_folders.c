@@ -35,6 +35,26 @@ folder_path(const char *root, struct span name, char **out, struct err *e)
 	return rc;
 }
 
+/* A mailbox's name may not lead out of the root by a link in it. */
+static int
+refuse_links(const char *root, char *path, struct err *e)
+{
+	struct stat st;
+
+	for (char *p = path + strlen(root) + 1; (p = strchr(p, '/')) != NULL;
+	     p++) {
+		bool link;
+
+		*p = '\0';
+		link = lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
+		*p = '/';
+		if (link)
+			return err_set(
+			    e, ERR_PERM, "5.2.0", "%s leads elsewhere", path);
+	}
+	return 0;
+}
+
 int
 mbox_path(
     const struct store *s, struct span name, char **out, struct err *e)
@@ -51,7 +71,13 @@ mbox_path(
 		e->sysno = ENOENT;
 		return -1;
 	}
-	return folder_path(l->root, name, out, e);
+	if (folder_path(l->root, name, out, e) != 0)
+		return -1;
+	if (refuse_links(l->root, *out, e) == 0)
+		return 0;
+	mem_free(*out);
+	*out = NULL;
+	return -1;
 }
 
 /* index/NAME or root/.imap/NAME; NULL: the index is in memory. */

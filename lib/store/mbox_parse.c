@@ -78,7 +78,7 @@ chomp(struct span line)
 {
 	if (line.n > 0 && line.p[line.n - 1] == '\n')
 		line.n--;
-	if (line.n > 0 && line.p[line.n - 1] == '\r')
+	while (line.n > 0 && line.p[line.n - 1] == '\r')
 		line.n--;
 	return line;
 }
@@ -214,7 +214,8 @@ next_message(struct span s)
 			return s.n;
 		from = at + found + 1;
 		/* The line before must be empty. */
-		if ((from < 2 || s.p[from - 2] == '\n' ||
+		if (from >= 2 &&
+		    (s.p[from - 2] == '\n' ||
 			(from > 2 && s.p[from - 2] == '\r' &&
 			    s.p[from - 3] == '\n')) &&
 		    mbox_from_line(chomp(span_slice(s, from,
@@ -364,7 +365,8 @@ mbox_print_header(struct buf *out, const struct mbox_message *m,
 	buf_add(out, m->from);
 	buf_byte(out, '\n');
 	while (header_next(&rest, &f)) {
-		if (mbox_hidden(f.name))
+		/* A lone CR would become an empty line. */
+		if (mbox_hidden(f.name) || chomp(f.raw).n == 0)
 			continue;
 		buf_add(out, f.raw);
 		if (f.raw.p[f.raw.n - 1] != '\n')
