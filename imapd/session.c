@@ -220,6 +220,13 @@ on_change(struct session *s)
 	session_flush(s);
 }
 
+/* In IDLE, and nobody would say what other programs do to the mailbox. */
+static bool
+blind(const struct session *s)
+{
+	return s->idling && s->box != NULL && s->watch_fd < 0;
+}
+
 /* One wait: the client, the spawner, the watched mailbox. */
 static void
 turn(struct session *s, uint64_t *deadline)
@@ -231,8 +238,16 @@ turn(struct session *s, uint64_t *deadline)
 		{ .fd = s->watch_fd, .events = POLLIN },
 	};
 	const uint64_t now = now_ms();
-	const int n = poll(p, 3, *deadline > now ? (int)(*deadline - now) : 0);
+	int wait = *deadline > now ? (int)(*deadline - now) : 0;
+	int n;
 
+	if (blind(s) && wait > SESSION_LOOK_MS)
+		wait = SESSION_LOOK_MS;
+	n = poll(p, 3, wait);
+	if (n == 0 && now_ms() < *deadline) {
+		on_change(s);
+		return;
+	}
 	if (n == 0) {
 		on_silence(s);
 		*deadline = now_ms() + patience(s);

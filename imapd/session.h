@@ -29,6 +29,7 @@ enum {
 	SESSION_READ = 65536,	      /* input is read in such pieces */
 	SESSION_IDLE_MS = 30 * 60000, /* RFC 3501 5.4: 30 minutes at least */
 	SESSION_WRITE_MS = 5 * 60000, /* a client that takes nothing */
+	SESSION_LOOK_MS = 5000, /* in IDLE, where inotify is not to be had */
 };
 
 /* What the spawner said about the user. */

@@ -112,6 +112,27 @@ def test_refuse_odd_identities():
         assert b"a OK" not in got
 
 
+def test_no_password_in_the_clear():
+    # From another address than the one it goes to: not this host itself.
+    with socket.create_connection(
+            (mail.env("IMAP_HOST"), int(mail.env("IMAP_PORT"))),
+            timeout=cases.WAIT_S, source_address=("127.0.0.2", 0)) as s:
+        f = s.makefile("rb")
+        greeting = f.readline()
+        cases.contains(greeting, b" STARTTLS LOGINDISABLED]")
+        assert b"AUTH=" not in greeting
+        s.sendall(b"a LOGIN %s %s\r\nb AUTHENTICATE PLAIN AGEAYg==\r\n" % (
+            mail.user(1).encode(), mail.env("PASS1").encode()))
+        got = [f.readline() for _ in range(4)]
+        cases.contains(got[0], b"[ALERT]")
+        cases.contains(got[1], b"a NO [PRIVACYREQUIRED]")
+        cases.contains(got[3], b"b NO [PRIVACYREQUIRED]")
+        f.close()
+    mail.wait_for_log(r"imap-login\[\d+\]: Disconnected: Connection closed "
+                      r"\(tried to use disallowed plaintext auth\): user=<>, "
+                      r"rip=127.0.0.2, lip=127.0.0.1")
+
+
 def test_nothing_behind_starttls():
     got = raw(b"a STARTTLS\r\nb LOGIN %s %s\r\nc SELECT INBOX\r\n" % (
         mail.user(1).encode(), mail.env("PASS1").encode()))
