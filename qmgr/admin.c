@@ -60,6 +60,8 @@ struct edit_one {
 	bool dir_known;
 	enum queue_dir dir; /* where it is, and then where it went */
 	bool done;
+	bool asked; /* OP_REQUEUE: pickup has answered, */
+	bool anew;  /* and made a new message */
 	struct err e;
 };
 
@@ -147,7 +149,9 @@ do_op(struct edit_one *one)
 		one->dir = QUEUE_ACTIVE;
 		break;
 	case OP_REQUEUE:
-		if (from != QUEUE_HOLD)
+		if (one->anew)
+			return queue_remove_synced(q, one->id, from, &one->e);
+		if (from != QUEUE_HOLD || !one->asked)
 			return 0;
 		one->dir = QUEUE_ACTIVE;
 		break;
@@ -199,6 +203,23 @@ run_edit(struct work *work)
 	one->done = locate(one) && do_op(one) == 0;
 }
 
+static void start_one(struct edit_one *one);
+
+static void
+requeued(void *arg, const struct err *e)
+{
+	struct edit_one *one = arg;
+	struct log_ctx ctx = { 0 };
+
+	queue_id_text(one->id, ctx.qid);
+	if (e != NULL)
+		log_warning(&ctx, "requeued with its old routes: %s", e->text);
+	one->asked = true;
+	one->anew = e == NULL;
+	one->dir_known = true;
+	start_one(one);
+}
+
 static void
 edit_done(struct work *work)
 {
@@ -207,13 +228,18 @@ edit_done(struct work *work)
 	struct log_ctx ctx = { 0 };
 	struct message *m = NULL;
 
+	if (one->done && op == OP_REQUEUE && !one->asked) {
+		requeue_start(one->edit->q, one->id, one->dir, requeued, one);
+		return;
+	}
 	queue_id_text(one->id, ctx.qid);
 	if (!one->done && one->e.sysno != ENOENT)
 		log_warning(&ctx, "%s: %s", ops[op].name, one->e.text);
 	/* What is not gone or held is in the scheduler again. */
-	if (one->done && (op == OP_RELEASE || op == OP_REQUEUE))
+	if (one->done && !one->anew && (op == OP_RELEASE || op == OP_REQUEUE))
 		m = message_add(one->edit->q, one->id, one->dir, 0);
-	else if (!one->done && one->dir_known && one->e.sysno != ENOENT)
+	else if (!one->done && one->dir_known && one->dir != QUEUE_HOLD &&
+		 one->e.sysno != ENOENT)
 		m = message_add(one->edit->q, one->id, one->dir, 0);
 	if (m != NULL)
 		m->forced = true;

@@ -173,6 +173,7 @@ qmgr_start(struct daemon *d, struct err *e)
 			       priv_lookup_group(daemon_common(d)->admin_group,
 				   &q->admin_group, NULL) == 0;
 	q->bounce = daemon_connect(d, "bounce");
+	q->pickup = daemon_connect(d, "pickup");
 	start_servers(q);
 	return qmgr_recover(q, e);
 }

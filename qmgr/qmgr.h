@@ -30,7 +30,7 @@ struct qmgr {
 	int lock_fd;
 	struct scheduler *sched;
 	struct server *private, *public;
-	struct client *bounce;
+	struct client *bounce, *pickup;
 	struct timer *due;   /* the next message's time */
 	struct timer *stuck; /* when to try failed steps again */
 	bool pump_planned;
@@ -185,6 +185,12 @@ void list_closed(struct conn *c);
 void edit_ready(struct message *m);
 /* Its file is gone. */
 void edit_gone(struct message *m);
+
+/* ---- requeue.c: makes a new message, with routes as they are now, of what is
+ * left to do of an idle one; e NULL: it is durable, and the old one may go. */
+typedef void (*requeue_fn)(void *arg, const struct err *e);
+void requeue_start(struct qmgr *q, struct queue_id id, enum queue_dir dir,
+    requeue_fn done, void *arg);
 
 /* The scheduler's time, in ms: begins as wall-clock time and then runs on
  * steadily, so that setting the clock neither delays nor hurries mail. Any

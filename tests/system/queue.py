@@ -165,6 +165,22 @@ def test_hold_release_delete():
     cases.equal(postsuper("-d", "ALL").stderr, "")
 
 
+def test_requeued_mail_takes_the_routes_of_now():
+    first, second = deferred("here", "a@away.test"), deferred("held")
+    postsuper("-h", second)
+    with mail.Sink() as sink:
+        mail.set_option("relayhost", "[127.0.0.1]:%d" % sink.port)
+        done = postsuper("-r", first, "-r", second)
+        cases.contains(done.stderr, "postsuper: %s: requeued\n" % first)
+        cases.contains(done.stderr, "postsuper: Requeued: 2 messages\n")
+        mail.wait_until_empty()
+        cases.equal(sorted(r for m in sink.messages for r in m["rcpts"]),
+                    ["a@away.test", "far@away.test"])
+        cases.contains(sink.messages[0]["sender"], "sender@elsewhere.test")
+    mail.set_option("relayhost", "[127.0.0.1]:%d" % PORT)
+    cases.equal(files("hold"), [])
+
+
 def test_a_stranger_may_look_but_not_touch():
     if os.geteuid() != 0:
         raise cases.Skip("needs root, to be another user")
