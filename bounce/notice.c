@@ -257,7 +257,8 @@ notice_start(struct notice *n)
 		return;
 	}
 	open_writer(n);
-	router_resolve(n->b->router, n->order.sender, 0, on_routed, n);
+	router_resolve(n->b->router, n->order.sender, 0, n->log.trace,
+	    on_routed, n);
 }
 
 int

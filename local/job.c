@@ -324,7 +324,7 @@ ask_user(struct job *j)
 	buf_init(&name, LIMIT_ADDRESS);
 	for (size_t i = 0; i < j->user.n && i < LIMIT_ADDRESS; i++)
 		buf_byte(&name, ascii_lower(j->user.p[i]));
-	user_client_ask(j->d->users, buf_span(&name), on_user, j);
+	user_client_ask(j->d->users, buf_span(&name), j->r->log.trace, on_user, j);
 	buf_release(&name);
 }
 

@@ -260,7 +260,7 @@ route_next(struct intake *in)
 	while (in->next < in->spec.rcpt_count) {
 		at = in->next;
 		router_resolve(in->p->router, in->spec.rcpts[at].address, 0,
-		    routed, in);
+		    in->log.trace, routed, in);
 		if (in->next == at) {
 			in->routing = false;
 			return;

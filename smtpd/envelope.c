@@ -230,7 +230,8 @@ static void
 route(struct session *s, unsigned flags)
 {
 	s->tx->rcpt_flags = flags;
-	router_resolve(s->service->router, s->tx->rcpt, flags, routed, s);
+	router_resolve(s->service->router, s->tx->rcpt, flags, s->log.trace,
+	    routed, s);
 }
 
 static void

@@ -326,7 +326,8 @@ ask_next(struct query *q)
 	const struct router_users *users = q->r->users;
 
 	BUG_ON(users == NULL);
-	users->lookup(users->ctx, q->names[q->asked++], got_user, q);
+	users->lookup(
+		    users->ctx, q->names[q->asked++], q->trace, got_user, q);
 }
 
 static void
@@ -377,7 +378,7 @@ route_query(struct query *q)
 
 void
 router_resolve(struct router *r, struct span address, unsigned flags,
-    router_fn fn, void *arg)
+    uint64_t trace, router_fn fn, void *arg)
 {
 	struct query *q = MEM_NEW(q);
 
@@ -385,6 +386,7 @@ router_resolve(struct router *r, struct span address, unsigned flags,
 	q->fn = fn;
 	q->arg = arg;
 	q->flags = flags;
+	q->trace = trace;
 	arena_init(&q->arena, 8 << 20);
 	buf_init(&q->reason, 65536);
 	list_init(&q->link);

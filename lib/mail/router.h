@@ -48,8 +48,8 @@ typedef void (*router_user_fn)(void *arg, const struct router_user *u,
 struct router_users {
 	/* Looks name (a login name, or for virtual users an address; lower
 	 * case) up and calls fn once, at once or later. */
-	void (*lookup)(void *ctx, struct span name, router_user_fn fn,
-	    void *arg);
+	void (*lookup)(void *ctx, struct span name, uint64_t trace,
+	    router_user_fn fn, void *arg);
 	/* Forgets all look-ups with this arg. */
 	void (*cancel)(void *ctx, const void *arg);
 	void *ctx;
@@ -118,9 +118,10 @@ enum {
 };
 
 /* Routes one address: text in canonical form, or as a client sent it without
- * angle brackets. Calls fn exactly once, maybe before it returns. */
+ * angle brackets. trace: the id under which users are asked (lib/os/log.h).
+ * Calls fn exactly once, maybe before it returns. */
 void router_resolve(struct router *r, struct span address, unsigned flags,
-    router_fn fn, void *arg);
+    uint64_t trace, router_fn fn, void *arg);
 /* Forgets the queries with this arg. */
 void router_cancel(struct router *r, const void *arg);
 

@@ -27,6 +27,7 @@ struct query {
 	router_fn fn;
 	void *arg;
 	unsigned flags;
+	uint64_t trace;
 	struct arena arena;
 	struct address given; /* after step 1 */
 	struct buf reason;

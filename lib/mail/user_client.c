@@ -185,8 +185,8 @@ got_answer(void *arg, struct msg_in *m, const struct err *failure)
 }
 
 static void
-ask(struct user_client *c, struct span name, user_client_fn fn,
-    router_user_fn by_router, void *arg)
+ask(struct user_client *c, struct span name, uint64_t trace,
+    user_client_fn fn, router_user_fn by_router, void *arg)
 {
 	const struct remembered *r = recall(c, name);
 	struct msg_out m;
@@ -202,7 +202,7 @@ ask(struct user_client *c, struct span name, user_client_fn fn,
 		.by_router = by_router,
 		.arg = arg };
 	list_push(&c->questions, &q->link);
-	msg_begin(&m, MSG_USER, 0, 0);
+	msg_begin(&m, MSG_USER, 0, trace);
 	msg_put(&m, F_USER, name);
 	client_ask(c->client, &m, USER_TIMEOUT_MS, got_answer, q);
 	msg_out_release(&m);
@@ -210,9 +210,10 @@ ask(struct user_client *c, struct span name, user_client_fn fn,
 
 void
 user_client_ask(
-    struct user_client *c, struct span name, user_client_fn fn, void *arg)
+    struct user_client *c, struct span name, uint64_t trace,
+    user_client_fn fn, void *arg)
 {
-	ask(c, name, fn, NULL, arg);
+	ask(c, name, trace, fn, NULL, arg);
 }
 
 void
@@ -232,9 +233,10 @@ user_client_cancel(struct user_client *c, const void *arg)
  */
 
 static void
-router_lookup(void *ctx, struct span name, router_user_fn fn, void *arg)
+router_lookup(void *ctx, struct span name, uint64_t trace, router_user_fn fn,
+    void *arg)
 {
-	ask(ctx, name, NULL, fn, arg);
+	ask(ctx, name, trace, NULL, fn, arg);
 }
 
 static void

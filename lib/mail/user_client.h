@@ -44,7 +44,7 @@ void user_client_free(struct user_client **c);
  * once when the answer is remembered. */
 typedef void (*user_client_fn)(void *arg, const struct user_info *u,
     const struct err *e);
-void user_client_ask(struct user_client *c, struct span name,
+void user_client_ask(struct user_client *c, struct span name, uint64_t trace,
     user_client_fn fn, void *arg);
 void user_client_cancel(struct user_client *c, const void *arg);
 

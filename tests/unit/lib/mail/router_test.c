@@ -30,6 +30,8 @@ static const char *const base[] = {
 	"relay_domains=backend.example",
 };
 
+enum { TRACE = 0x1234 };
+
 struct fixture {
 	char dir[64];
 	struct conf *conf;
@@ -41,6 +43,7 @@ struct fixture {
 	void *waiting_arg;
 	char waiting_name[200];
 	unsigned lookups, cancels;
+	uint64_t trace; /* of the last look-up */
 };
 
 static void
@@ -67,10 +70,12 @@ answer(struct fixture *f)
 }
 
 static void
-lookup(void *ctx, struct span name, router_user_fn fn, void *arg)
+lookup(void *ctx, struct span name, uint64_t trace, router_user_fn fn,
+    void *arg)
 {
 	struct fixture *f = ctx;
 
+	f->trace = trace;
 	f->lookups++;
 	f->waiting = fn;
 	f->waiting_arg = arg;
@@ -182,7 +187,8 @@ resolve(struct fixture *f, const char *address, unsigned flags)
 	static struct seen s;
 
 	s = (struct seen){ 0 };
-	router_resolve(f->r, span_str(address), flags, note, &s);
+	router_resolve(f->r, span_str(address), flags, TRACE, note, &s);
+	assert_true(f->lookups == 0 || f->trace == TRACE);
 	assert_int_equal(s.calls, 1);
 	return s.text;
 }
@@ -496,11 +502,11 @@ says_which_line_decided(void **state)
 
 	start(f, settings);
 	router_resolve(
-	    f->r, SPAN("y@alias.example"), ROUTER_CHECK_USER, note, &s);
+	    f->r, SPAN("y@alias.example"), ROUTER_CHECK_USER, 0, note, &s);
 	snprintf(expected, sizeof(expected),
 	    "virtual_alias_domains %s/main.cf:3", f->dir);
 	assert_string_equal(s.reason, expected);
-	router_resolve(f->r, SPAN("x@alias.example"), 0, note, &s);
+	router_resolve(f->r, SPAN("x@alias.example"), 0, 0, note, &s);
 	assert_string_equal(s.reason,
 	    "virtual_alias_maps inline:{x@alias.example=info}; "
 	    "mydestination command line; "
@@ -516,7 +522,7 @@ answers_may_come_later_or_never(void **state)
 	start(f, NULL);
 	f->later = true;
 	router_resolve(
-	    f->r, SPAN("alice+x@ours.example"), ROUTER_CHECK_USER, note, &s);
+	    f->r, SPAN("alice+x@ours.example"), ROUTER_CHECK_USER, 0, note, &s);
 	assert_int_equal(s.calls, 0);
 	assert_string_equal(f->waiting_name, "alice+x");
 	answer(f);
@@ -528,13 +534,13 @@ answers_may_come_later_or_never(void **state)
 	    s.text, "alice+x@ours.example local local:mx.ours.example");
 
 	router_resolve(
-	    f->r, SPAN("bob@ours.example"), ROUTER_CHECK_USER, note, &s);
+	    f->r, SPAN("bob@ours.example"), ROUTER_CHECK_USER, 0, note, &s);
 	router_cancel(f->r, f);
 	assert_int_equal(f->cancels, 0);
 	router_cancel(f->r, &s);
 	assert_int_equal(f->cancels, 1);
 	router_resolve(
-	    f->r, SPAN("bob@ours.example"), ROUTER_CHECK_USER, note, &s);
+	    f->r, SPAN("bob@ours.example"), ROUTER_CHECK_USER, 0, note, &s);
 	router_free(&f->r);
 	assert_int_equal(f->cancels, 2);
 	assert_int_equal(s.calls, 1);
@@ -555,7 +561,7 @@ the_answer_may_free_the_router(void **state)
 	struct fixture *f = *state;
 
 	start(f, NULL);
-	router_resolve(f->r, SPAN("alice"), ROUTER_CHECK_USER, free_router, f);
+	router_resolve(f->r, SPAN("alice"), ROUTER_CHECK_USER, 0, free_router, f);
 	assert_null(f->r);
 }
 

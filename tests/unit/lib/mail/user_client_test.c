@@ -158,7 +158,7 @@ ask(struct world *w, const char *name)
 {
 	const unsigned before = w->answers;
 
-	user_client_ask(w->client, span_str(name), note, w);
+	user_client_ask(w->client, span_str(name), 0, note, w);
 	timer_start(w->deadline, 10000);
 	while (w->answers == before)
 		loop_run(w->loop);
@@ -229,12 +229,12 @@ serves_the_router(void **state)
 	struct world *w = *state;
 	const struct router_users *users = user_client_users(w->client);
 
-	users->lookup(users->ctx, SPAN("alice"), router_note, w);
+	users->lookup(users->ctx, SPAN("alice"), 0, router_note, w);
 	timer_start(w->deadline, 10000);
 	while (w->answers == 0)
 		loop_run(w->loop);
 	/* From memory: at once. */
-	users->lookup(users->ctx, SPAN("alice"), router_note, w);
+	users->lookup(users->ctx, SPAN("alice"), 0, router_note, w);
 	assert_int_equal(w->answers, 2);
 	assert_int_equal(w->asked, 1);
 }
@@ -246,7 +246,7 @@ a_cancelled_question_is_silent(void **state)
 	struct err e;
 
 	w->silent = true;
-	user_client_ask(w->client, SPAN("alice"), note, w);
+	user_client_ask(w->client, SPAN("alice"), 0, note, w);
 	timer_start(w->deadline, 10000);
 	loop_run(w->loop);
 	assert_non_null(w->held);
