@@ -13,6 +13,7 @@ bounce_sandbox(const struct daemon *d, struct sandbox *s)
 	static const char *const dirs[] = { "incoming", "active" };
 	char path[LIMIT_PATH];
 
+	router_sandbox(daemon_conf(d), s);
 	for (size_t i = 0; i < COUNT_OF(dirs); i++) {
 		snprintf(path, sizeof(path), "%s/%s",
 		    daemon_common(d)->queue_directory, dirs[i]);

@@ -16,6 +16,7 @@ pickup_sandbox(const struct daemon *d, struct sandbox *s)
 	const char *queue = daemon_common(d)->queue_directory;
 	char path[LIMIT_PATH];
 
+	router_sandbox(daemon_conf(d), s);
 	snprintf(path, sizeof(path), "%s/maildrop", queue);
 	sandbox_dir(s, path, SANDBOX_READ | SANDBOX_REMOVE);
 	for (size_t i = 0; i < COUNT_OF(dirs); i++) {

@@ -5,6 +5,7 @@
 #include "lib/base/mem.h"
 #include "lib/mail/own_address.h"
 #include "lib/mail/router_impl.h"
+#include "lib/os/priv.h"
 #include "lib/queue/queue.h"
 
 /* ---- opening --------------------------------------------------------------
@@ -78,6 +79,44 @@ router_open(struct conf *c, const struct router_users *users,
 	}
 	*out = r;
 	return 0;
+}
+
+/* The directory of a word such as "!hash:/dir/file" or "/dir/file"; false for
+ * what names no file. */
+static bool
+directory_of(struct span word, struct span *out)
+{
+	const size_t slash = span_chr(word, '/');
+
+	/* Not the slash of a network: that has no colon before it. */
+	if (slash == SIZE_MAX ||
+	    (slash > 0 && word.p[slash - 1] != ':' && word.p[slash - 1] != '!'))
+		return false;
+	const struct span path = span_skip(word, slash);
+	const size_t last = span_rchr(path, '/');
+	*out = span_slice(path, 0, last > 0 ? last : 1);
+	return true;
+}
+
+void
+router_sandbox(struct conf *c, struct sandbox *s)
+{
+	static const char *const names[] = { "virtual_alias_maps",
+		"transport_maps", "alias_maps", "mydestination",
+		"virtual_alias_domains", "virtual_mailbox_domains",
+		"relay_domains", "mynetworks" };
+
+	for (size_t i = 0; i < COUNT_OF(names); i++) {
+		struct span rest = span_str(conf_value(c, names[i])), word;
+		struct span dir;
+		while (span_token(&rest, ", \t\r\n{}", &word)) {
+			if (!directory_of(word, &dir))
+				continue;
+			char *path = span_dup(dir);
+			sandbox_dir(s, path, SANDBOX_READ);
+			mem_free(path);
+		}
+	}
 }
 
 /* ---- queries --------------------------------------------------------------

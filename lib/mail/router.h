@@ -113,6 +113,11 @@ int router_open(struct conf *c, const struct router_users *users,
 /* Queries under way are forgotten. */
 void router_free(struct router **r);
 
+/* For a daemon's sandbox: the directories of the tables and lists that routing
+ * (and mynetworks) reads, wherever the configuration puts them. */
+struct sandbox;
+void router_sandbox(struct conf *c, struct sandbox *s);
+
 enum {
 	ROUTER_CHECK_USER = 1, /* step 5: refuse unknown users */
 };

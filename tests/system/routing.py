@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the router makes of addresses, seen through SMTP and the mailboxes;
 tables that are not there, come, and change under the running daemons."""
-# instance: -o recipient_delimiter=+ -o virtual_alias_maps=texthash:$config_directory/virtual -o transport_maps=hash:$config_directory/transport -o virtual_alias_domains=alias.test
+# instance: -o recipient_delimiter=+ -o virtual_alias_maps=texthash:$config_directory/virtual -o transport_maps=hash:$config_directory/transport -o virtual_alias_domains=alias.test -o relay_domains=texthash:$queue_directory/../relays
 # timeout: 180
 
 import os
@@ -17,6 +17,9 @@ import mail  # noqa: E402
 CONF = os.environ.get("CHAPPE_CONFIG", "")
 U1, U2, OURS = mail.user(1), mail.user(2), mail.DOMAIN
 UNKNOWN = "Recipient address rejected: User unknown in %s table"
+
+
+RELAYS = os.path.dirname(os.environ.get("QUEUE_DIR", ""))
 
 
 def write(name, text):
@@ -44,6 +47,8 @@ def equal(address, code, text=None):
 
 
 def test_a_table_that_is_missing_is_temporary():
+    equal("x@relayed.test", 451, "4.3.0")
+    write(RELAYS + "/relays", "relayed.test yes\n")
     equal(mail.address(1), 451, "4.3.0")
     write("virtual", "# empty\n")
     equal(mail.address(1), 451, "4.3.0")
