@@ -119,7 +119,7 @@ static void
 one_over(struct edit_one *one, bool done)
 {
 	struct edit *edit = one->edit;
-	struct log_ctx ctx = { 0 };
+	struct log_ctx ctx = { .trace = request_trace(edit->request) };
 
 	queue_id_text(one->id, ctx.qid);
 	if (done) {

@@ -27,7 +27,7 @@ delivery_check(struct delivery *d)
 	if (!d->over || d->unwritten > 0)
 		return;
 	if (d->agent != NULL) {
-		msg_begin(&m, MSG_OK, d->id, 0);
+		msg_begin(&m, MSG_OK, d->id, d->trace);
 		server_conn_send(d->agent->conn, &m);
 		msg_out_release(&m);
 	}

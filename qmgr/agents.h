@@ -26,6 +26,7 @@ struct delivery {
 	struct message *message; /* valid while a result is missing */
 	struct sched_batch *batch;
 	uint32_t id;
+	uint64_t trace;           /* the message's */
 	bool over;
 	unsigned unwritten; /* results not yet on file */
 	unsigned results, unreached;

@@ -173,6 +173,7 @@ delivery_start(struct agent_conn *a, struct sched_batch *b)
 	d->message = CONTAINER_OF(b->message, struct message, sched);
 	d->batch = b;
 	d->agent = a;
+	d->trace = d->message->log.trace;
 	d->id = ++q->last_id != 0 ? q->last_id : ++q->last_id;
 	list_push(&a->deliveries, &d->link);
 	a->flying++;

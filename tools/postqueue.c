@@ -169,7 +169,7 @@ flush(int fd, struct span id)
 	struct err e;
 
 	buf_init(&store, LIMIT_IPC_MESSAGE);
-	msg_begin(&out, MSG_QUEUE_FLUSH, 1, 0);
+	msg_begin(&out, MSG_QUEUE_FLUSH, 1, queue_tool_trace());
 	if (id.n > 0)
 		msg_put(&out, F_QID, id);
 	if (sync_call(fd, &out, &store, &in, TIMEOUT_MS, &e) != 0)

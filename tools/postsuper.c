@@ -91,7 +91,7 @@ edit_by_qmgr(
 	char text[QUEUE_ID_TEXT];
 
 	buf_init(&store, LIMIT_IPC_MESSAGE);
-	msg_begin(&out, MSG_QUEUE_EDIT, 1, 0);
+	msg_begin(&out, MSG_QUEUE_EDIT, 1, queue_tool_trace());
 	msg_put_str(&out, F_OP, ops[op].name);
 	for (size_t i = 0; i < count; i++) {
 		queue_id_text(ids[i], text);

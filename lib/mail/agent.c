@@ -19,6 +19,7 @@ struct agent {
 	struct client *client;
 	struct channel *channel; /* NULL: not connected */
 	char *service;
+	uint64_t trace;          /* of what is about no message */
 	struct agent_options options;
 	struct list requests; /* struct request, also done ones that qmgr
 				 has not written down yet */
@@ -105,7 +106,7 @@ send_one(struct agent *a, struct msg_out *m)
 static void
 begin_hello(const struct agent *a, struct msg_out *m)
 {
-	msg_begin(m, MSG_AGENT, 0, 0);
+	msg_begin(m, MSG_AGENT, 0, a->trace);
 	msg_put_str(m, F_SERVICE, a->service);
 	msg_put_u64(m, F_PID, (uint64_t)getpid());
 	msg_put_u64(m, F_CREDIT, a->options.credit);
@@ -147,7 +148,7 @@ on_connected(void *arg, struct channel *c)
 			request_free(r);
 	}
 	if (a->leaving) {
-		msg_begin(&m, MSG_FAREWELL, 0, 0);
+		msg_begin(&m, MSG_FAREWELL, 0, a->trace);
 		send_one(a, &m);
 	}
 	check_idle(a);
@@ -306,6 +307,7 @@ agent_new(struct loop *loop, const struct agent_options *o)
 	a->loop = loop;
 	a->options = *o;
 	a->service = mem_strdup(o->service);
+	a->trace = log_trace_new();
 	list_init(&a->requests);
 	a->leave = timer_new(loop, on_leave_timer, a);
 	a->client = client_new(loop, &c);
@@ -434,7 +436,7 @@ agent_leave(struct agent *a)
 		return;
 	a->leaving = true;
 	if (a->channel != NULL) {
-		msg_begin(&m, MSG_FAREWELL, 0, 0);
+		msg_begin(&m, MSG_FAREWELL, 0, a->trace);
 		send_one(a, &m);
 	}
 	timer_start(a->leave, LEAVE_MS);

@@ -5,6 +5,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/mail/queue_msg.h"
+#include "lib/os/log.h"
 
 enum { TIMEOUT_MS = 60 * 1000 };
 
@@ -15,6 +16,16 @@ queue_tool_connect(const char *queue_directory, int *out_fd, struct err *e)
 
 	snprintf(path, sizeof(path), "%s/public/qmgr", queue_directory);
 	return sync_connect(path, TIMEOUT_MS, out_fd, e);
+}
+
+uint64_t
+queue_tool_trace(void)
+{
+	static uint64_t trace;
+
+	if (trace == 0)
+		trace = log_trace_new();
+	return trace;
 }
 
 bool
@@ -69,7 +80,7 @@ queue_tool_list(
 
 	buf_init(&store, LIMIT_IPC_MESSAGE);
 	for (bool first = true; more && ret == 0; first = false) {
-		msg_begin(&out, MSG_QUEUE_LIST, id++, 0);
+		msg_begin(&out, MSG_QUEUE_LIST, id++, queue_tool_trace());
 		msg_put_u64(&out, F_FLAGS, ids_only ? QUEUE_LIST_IDS : 0);
 		if (!first)
 			msg_put(&out, F_CURSOR, SPAN("next"));

@@ -14,6 +14,9 @@
 /* Connects to public/qmgr. -1: the mail system is down (or refuses). */
 int queue_tool_connect(const char *queue_directory, int *out_fd, struct err *e);
 
+/* The trace id of this run's requests. */
+uint64_t queue_tool_trace(void);
+
 /* One message of a listing. A message with many recipients comes in pieces:
  * more is set for all but the last, and the pieces follow each other. */
 struct queue_tool_message {
