@@ -6,8 +6,9 @@
 #include "lib/base/mem.h"
 #include "lib/os/log.h"
 
-/* Requests from qmgr at a time: each may hold a connection. */
-enum { CREDIT = 200 };
+/* Deliveries at a time: many of them only wait for name servers and hosts that
+ * do not answer, and must not keep the others out. Each has a descriptor. */
+enum { CREDIT = 1000 };
 
 static struct smtp_conf conf;
 static struct smtp smtp = { .conf = &conf };

@@ -370,6 +370,10 @@ class Instance:
 
     def _ours(self):
         """Living processes of this suite: pid -> program."""
+        return {pid: name for pid, (_, name) in self.processes().items()}
+
+    def processes(self):
+        """The same with their parents: pid -> (parent, program)."""
         found = {}
         folders = (self.build + "/", BUILD + "/")
         table = _process_table()
@@ -379,7 +383,7 @@ class Instance:
                 at = table[at][0]
             exe = exe.replace(" (deleted)", "")
             if at == os.getpid() and exe.startswith(folders):
-                found[pid] = os.path.basename(exe)
+                found[pid] = table[pid][0], os.path.basename(exe)
         return found
 
     def stop(self):
