@@ -286,12 +286,37 @@ deliver(struct job *j, const struct user_info *u)
 /* ---- users ---- */
 static void ask_user(struct job *j);
 
+/* Takes the extension off the user's name; of a virtual one, which is a whole
+ * address, off its local part. False: there is none. */
+static bool
+strip_extension(struct job *j)
+{
+	const struct span domain =
+	    j->d->virtual ? address_domain_of(j->user) : SPAN_EMPTY;
+	const struct span local = span_slice(
+	    j->user, 0, j->user.n - (domain.n > 0 ? domain.n + 1 : 0));
+	const size_t at = map_split_extension(
+	    local, j->d->setting.common->recipient_delimiter);
+	uint8_t *name;
+
+	if (at == SIZE_MAX)
+		return false;
+	if (domain.n == 0) {
+		j->user = span_slice(local, 0, at);
+		return true;
+	}
+	name = arena_alloc(&j->arena, at + 1 + domain.n);
+	memcpy(name, local.p, at);
+	memcpy(name + at, domain.p - 1, 1 + domain.n);
+	j->user = span_of(name, at + 1 + domain.n);
+	return true;
+}
+
 static void
 on_user(void *arg, const struct user_info *u, const struct err *e)
 {
 	struct job *j = arg;
 	char text[LIMIT_ADDRESS + 64];
-	size_t at;
 
 	if (u == NULL) {
 		decide_err(j, e);
@@ -302,11 +327,8 @@ on_user(void *arg, const struct user_info *u, const struct err *e)
 		deliver(j, u);
 		return;
 	}
-	at = map_split_extension(
-	    j->user, j->d->setting.common->recipient_delimiter);
-	if (!j->stripped && !j->d->virtual && at != SIZE_MAX) {
+	if (!j->stripped && strip_extension(j)) {
 		j->stripped = true;
-		j->user = span_slice(j->user, 0, at);
 		ask_user(j);
 		return;
 	}
