@@ -23,6 +23,7 @@ struct session {
 	enum tls_level tls;
 	struct connecting *connecting;
 	struct stream *stream;
+	struct identity identity;
 	struct smtp_client *client;
 	const struct session_user *user; /* NULL: idle */
 	void *arg;
@@ -84,6 +85,7 @@ session_free(struct session *s)
 	connect_free(&s->connecting);
 	stream_free(&s->stream);
 	smtp_client_free(s->client);
+	identity_release(&s->identity);
 	timer_free(&s->timer);
 	destination_put(smtp, s->destination);
 	mem_free(s->piece);
@@ -506,7 +508,12 @@ on_connect(void *arg, int fd, const struct err *e)
 	}
 	s->stream = stream_new(daemon_loop(s->smtp->daemon), fd, &limits,
 	    &handler, s);
-	s->client = smtp_client_new(&s->smtp->client_conf[s->tls]);
+	if (identity_init(&s->identity, s->smtp,
+	    span_str(s->destination->key), s->target.host, s->tls, &why) != 0) {
+		end_session(s, SESSION_FAILED, &why);
+		return;
+	}
+	s->client = smtp_client_new(&s->identity.conf);
 	run(s);
 }
 

@@ -3,7 +3,9 @@
 
 #include <unistd.h>
 
+#include "lib/base/limits.h"
 #include "lib/base/mem.h"
+#include "lib/mail/own_address.h"
 #include "lib/os/log.h"
 
 /* Deliveries at a time: many of them only wait for name servers and hosts that
@@ -53,21 +55,30 @@ families_of(const struct common_conf *c)
 	return families != 0 ? families : DNS_INET | DNS_INET6;
 }
 
-static void
-make_client_conf(struct smtp *s)
+/* As the router has them: what inet_interfaces names, or all there are. */
+static int
+open_tables(struct smtp *s, struct err *e)
 {
-	static const enum smtp_client_tls levels[] = {
-		[TLS_LEVEL_NONE] = SMTP_CLIENT_TLS_NONE,
-		[TLS_LEVEL_MAY] = SMTP_CLIENT_TLS_MAY,
-		[TLS_LEVEL_ENCRYPT] = SMTP_CLIENT_TLS_MUST,
-	};
+	const struct common_conf *c = daemon_common(s->daemon);
+	struct span interfaces = span_str(c->inet_interfaces);
+	struct buf list;
+	int result;
 
-	for (size_t i = 0; i < COUNT_OF(s->client_conf); i++)
-		s->client_conf[i] = (struct smtp_client_conf){
-			.helo_name = s->conf->smtp_helo_name,
-			.lmtp = s->lmtp,
-			.tls = levels[i],
-		};
+	buf_init(&list, LIMIT_CONFIG_LINE);
+	if (span_ieq(interfaces, SPAN("all")))
+		own_address_list(&list);
+	else if (span_ieq(interfaces, SPAN("loopback-only")))
+		buf_str(&list, "127.0.0.1 ::1");
+	else
+		buf_str(&list, c->inet_interfaces);
+	buf_str(&list, " ");
+	buf_str(&list, c->proxy_interfaces);
+	result = match_list_open(buf_cstr(&list), &s->own, e);
+	buf_release(&list);
+	if (result == 0 && s->conf->smtp_sasl_auth_enable)
+		result = maps_open(s->conf->smtp_sasl_password_maps,
+		    &s->passwords, e);
+	return result;
 }
 
 static int
@@ -85,7 +96,8 @@ smtp_start(struct daemon *d, struct err *e)
 	s->daemon = d;
 	s->lmtp = s->conf->smtp_lmtp;
 	s->families = families_of(daemon_common(d));
-	make_client_conf(s);
+	if (open_tables(s, e) != 0)
+		return -1;
 	table_init(&s->destinations);
 	if (s->conf->smtp_tls_security_level != TLS_LEVEL_NONE) {
 		s->tls = tls_client_new(ca[0] != '\0' ? ca : NULL, false, e);

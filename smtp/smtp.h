@@ -19,6 +19,7 @@
 #include "lib/daemon/daemon.h"
 #include "lib/mail/agent.h"
 #include "lib/mail/dns.h"
+#include "lib/map/map.h"
 #include "lib/os/stream.h"
 #include "lib/proto/smtp_client.h"
 
@@ -32,7 +33,8 @@ struct smtp_conf {
 	int64_t smtp_tcp_port, lmtp_tcp_port;
 	int64_t smtp_tls_loglevel;
 	int smtp_tls_security_level; /* enum tls_level */
-	bool smtp_lmtp;
+	bool smtp_lmtp, smtp_sasl_auth_enable;
+	const char *smtp_sasl_password_maps;
 	const char *smtp_tls_CAfile;
 	const char *smtp_helo_name;
 	const char *smtp_bind_address;
@@ -48,7 +50,8 @@ struct smtp {
 	struct client *resolver;
 	struct tls_ctx *tls;       /* NULL: none */
 	struct table destinations; /* by next hop */
-	struct smtp_client_conf client_conf[3]; /* by enum tls_level */
+	struct maps *passwords;    /* NULL: no AUTH */
+	struct match_list *own;    /* addresses of ours */
 	int families;              /* DNS_INET, DNS_INET6 */
 	size_t sessions;
 	bool leaving;
@@ -60,6 +63,7 @@ struct target {
 	char peer[PEER_TEXT];  /* "host[addr]", for texts */
 	char relay[PEER_TEXT]; /* "host[addr]:25" */
 	char host[DNS_NAME_MAX];
+	unsigned preference;   /* of its MX record */
 	struct sockaddr_storage addr;
 	socklen_t addr_len;
 };
@@ -83,6 +87,18 @@ struct nexthop {
 };
 bool nexthop_parse(struct span text, bool lmtp, unsigned default_port,
     struct nexthop *out);
+
+/* ---- what a session says of us (identity.c) ---- */
+struct identity {
+	struct smtp_client_conf conf;
+	struct buf secret; /* what user and password point into */
+};
+/* Settings for a session with a destination: its next hop's entry in
+ * smtp_sasl_password_maps ("user:password", also looked up by host) makes it
+ * log in, and then TLS is required. -1: a table failed. */
+int identity_init(struct identity *id, struct smtp *s, struct span nexthop,
+    const char *host, enum tls_level tls, struct err *e);
+void identity_release(struct identity *id);
 
 /* ---- sessions (session.c) ---- */
 struct destination {

@@ -156,6 +156,8 @@ add_target(struct targets *t, const char *host,
 	t->list = mem_resize(t->list, t->count + 1, sizeof(*t->list));
 	one = &t->list[t->count++];
 	*one = (struct target){ .addr = *addr };
+	if (t->mx != NULL)
+		one->preference = t->mx[t->mx_next].preference;
 	one->addr_len = addr->ss_family == AF_INET6 ?
 	    sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
 	set_port(&one->addr, t->hop.port);
@@ -168,21 +170,57 @@ add_target(struct targets *t, const char *host,
 
 static void look_up_next(struct targets *t);
 
+static bool
+is_own(struct targets *t, const struct dns_answer *answer)
+{
+	char text[SOCK_ADDR_TEXT];
+	struct err e;
+
+	for (size_t i = 0; i < answer->address_count; i++) {
+		sock_addr_text(
+		    (const struct sockaddr *)&answer->addresses[i], text);
+		if (match_list_address(t->smtp->own, text, &e) == 1)
+			return true;
+	}
+	return false;
+}
+
+/* The host looked up is this one: only better ones may be tried (RFC 5321
+ * 5.1). */
+static void
+keep_better(struct targets *t, unsigned preference)
+{
+	size_t kept = 0;
+
+	while (kept < t->count && t->list[kept].preference < preference)
+		kept++;
+	t->count = kept;
+	t->mx_count = t->mx_next; /* look no further */
+	if (kept == 0)
+		err_set(&t->e, ERR_PERM, "5.4.6",
+		    "mail for %s loops back to myself", t->hop.host);
+}
+
 static void
 got_addresses(void *arg, const struct dns_answer *answer)
 {
 	struct targets *t = arg;
-	const char *host = t->mx[t->mx_next].host;
+	const struct dns_mx *mx = &t->mx[t->mx_next];
 
 	t->query = NULL;
-	t->mx_next++;
-	if (answer->status == DNS_OK) {
+	if (answer->status == DNS_OK && t->hop.mx && is_own(t, answer)) {
+		keep_better(t, mx->preference);
+	} else if (answer->status == DNS_OK) {
 		for (size_t i = 0; i < answer->address_count; i++)
-			add_target(t, host, &answer->addresses[i]);
+			add_target(t, mx->host, &answer->addresses[i]);
+		t->mx_next++;
 	} else if (!t->failed) {
 		/* A failure that may pass outweighs a name that is not. */
 		t->e = answer->err;
 		t->failed = answer->status == DNS_FAILED;
+		t->mx_next++;
+	} else {
+		t->mx_next++;
 	}
 	look_up_next(t);
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Talking to the instance: sending, reading, its log, and a fake next hop."""
 
+import base64
 import email.message
 import glob
 import imaplib
@@ -165,9 +166,10 @@ class Sink:
     may give another answer than the usual; `connections` counts."""
 
     def __init__(self, port=0, lmtp=False, context=None, reply=None,
-                 host="127.0.0.1"):
+                 host="127.0.0.1", login=None):
         self.messages, self.connections, self.commands = [], 0, []
         self.lmtp, self.context, self.reply = lmtp, context, reply
+        self.login = login  # (user, password) to be asked for
         self.lock = threading.Lock()
         self.sockets = []
         sink = self
@@ -236,6 +238,8 @@ class Sink:
                 offers = ["sink", "PIPELINING", "8BITMIME", "SIZE 1000000000"]
                 if self.context and not secured:
                     offers.append("STARTTLS")
+                if self.login:
+                    offers.append("AUTH PLAIN")
                 self._answer(f, verb, text_line, "\r\n".join(
                     "250%s%s" % (" " if o is offers[-1] else "-", o)
                     for o in offers))
@@ -244,6 +248,11 @@ class Sink:
                     sock = self.context.wrap_socket(sock, server_side=True)
                     f = sock.makefile("rwb")
                     secured = True
+            elif verb == "AUTH":
+                given = base64.b64decode(text_line.split()[2]).split(b"\0")
+                right = given[1:] == [w.encode() for w in self.login]
+                self._answer(f, verb, text_line, "235 2.7.0 Ok" if right
+                             else "535 5.7.8 no")
             elif verb == "MAIL":
                 sender, rcpts = text_line, []
                 self._answer(f, verb, text_line, "250 2.1.0 Ok")

@@ -150,6 +150,29 @@ def test_large_message():
         assert sink.messages[0]["data"].endswith(body), "changed"
 
 
+def test_login_at_the_next_hop():
+    with mail.Sink(context=mail.server_tls(), login=("me", "my:word")) as sink:
+        mail.set_option("smtp_sasl_auth_enable", "yes")
+        mail.set_option("smtp_sasl_password_maps",
+                        "inline:{[127.0.0.1]:%d=me:my:word}" % sink.port)
+        relay_to(sink)
+        mail.send(mail.text("login", to=TO), TO)
+        cases.wait_for("the mail", lambda: sink.messages)
+        assert any(c.startswith("AUTH PLAIN") for c in sink.commands)
+
+
+def test_no_password_in_clear():
+    with mail.Sink(login=("me", "word")) as sink:
+        mail.set_option("smtp_sasl_password_maps",
+                        "inline:{[127.0.0.1]:%d=me:word}" % sink.port)
+        relay_to(sink)
+        qid = mail.send(mail.text("in clear", to=TO), TO)
+        logged(qid, r"to=<%s>, .*status=deferred \(.*TLS" % TO)
+        assert not any(c.startswith("AUTH") for c in sink.commands)
+        mail.set_option("smtp_sasl_auth_enable", "no")
+        cases.run(["postsuper", "-d", qid])
+
+
 def test_nobody_there():
     sink = mail.Sink()
     relay_to(sink)

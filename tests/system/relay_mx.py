@@ -26,6 +26,11 @@ ZONE = [
     "noname.test MX 20 first.two.test",
     "plain.test A 127.0.0.2",
     "null.test MX 0 .",
+    "loop.test MX 10 self.loop.test",
+    "loop.test MX 10 first.two.test",
+    "backup.test MX 10 second.two.test",
+    "backup.test MX 20 self.loop.test",
+    "self.loop.test A 127.0.0.1",
     "txt.test TXT no mail here",
     "later.test SERVFAIL",
 ]
@@ -85,6 +90,17 @@ def test_permanent_failures():
              r"not found\. Name service error for name=txt\.test type=A\w*: "
              "Host found but no data record of requested type")):
         cases.matches(status(send(domain)), pattern)
+
+
+def test_own_exchange_is_not_tried():
+    """Only what is better than this host may have the mail."""
+    qid = mail.send(mail.text("loop"), "a@loop.test")
+    mail.wait_for_log(r"%s: to=<a@loop\.test>, relay=none, .*dsn=5\.4\.6, "
+                      r"status=bounced \(mail for loop\.test loops back to "
+                      r"myself\)" % qid)
+    mail.send(mail.text("backup"), "a@backup.test")
+    cases.wait_for("the better exchange", lambda: any(
+        m["rcpts"] == ["a@backup.test"] for m in second.messages))
 
 
 def test_failing_name_server_defers_and_comes_back():
