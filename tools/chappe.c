@@ -13,6 +13,7 @@
 #include "lib/ipc/channel.h"
 #include "lib/mail/trace.h"
 #include "lib/os/proc.h"
+#include "tools/common/explain.h"
 #include "tools/common/tool.h"
 
 enum {
@@ -356,6 +357,14 @@ trace(const struct env *env, char *args[])
 	return EXIT_SUCCESS;
 }
 
+static int
+explain(const struct env *env, char *args[])
+{
+	if (args[0] == NULL)
+		tool_fatal("explain: which address?");
+	return explain_address(env->conf, &env->common, args[0]);
+}
+
 /* ---- the table of commands ---- */
 static const struct command {
 	const char *name;
@@ -372,6 +381,7 @@ static const struct command {
 	{ "check", check, 0, "look for errors in the configuration" },
 	{ "flush", flush, 0, "try to deliver all queued mail now" },
 	{ "trace", trace, 1, "what happened to a mail" },
+	{ "explain", explain, 1, "where mail for an address would go, and why" },
 };
 
 static noreturn void

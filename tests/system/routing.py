@@ -97,4 +97,25 @@ def test_an_extension_reaches_the_user():
     mail.wait_for_mail("with tag")
 
 
+def explain(address, status=0):
+    return cases.run(["chappe", "explain", address], status=status).stdout
+
+
+def test_explain_says_which_line_decided():
+    address = "%s+x@%s" % (U1, OURS)
+    cases.equal(explain(address).splitlines(), [
+        address, "  user %s+x: unknown" % U1, "  user %s: there" % U1,
+        "  local: mydestination default",
+        "  -> %s by local to %s" % (address, cases.run(
+            ["postconf", "-hx", "myhostname"]).stdout.strip()),
+        "     mydestination default"])
+    cases.contains(explain("all@alias.test"),
+                   "virtual_alias_maps %s/virtual:1; mydestination" % CONF)
+    cases.contains(explain("x@gone.test", 1),
+                   "refused: 550 5.1.2 no such place")
+    cases.contains(explain("x@far.test"), "only for those who may relay")
+    cases.contains(explain("nobody-here", 1),
+                   "User unknown in local recipient table")
+
+
 cases.main(globals())
