@@ -114,7 +114,6 @@ set imap_user = "%s"
 set imap_pass = "%s"
 set ssl_starttls = yes
 set ssl_force_tls = yes
-set ssl_usesystemcerts = no
 set certificate_file = "%s"
 set copy = no
 set quit = yes
@@ -135,16 +134,18 @@ def test_mutt_sends():
 
 def test_mutt_reads_by_imaps():
     mutt = mail.partner("mutt")
-    saved = os.path.join(mail.env("INSTANCE_DIR"), "saved.mbox")
+    saved = os.path.join(mail.env("INSTANCE_DIR"), "saved")
     keys = "<tag-pattern>~s by<enter><tag-prefix><copy-message>%s<enter>" \
         "<quit>" % saved
-    script = "%s -n -F %s -e 'set mbox_type=mbox; set confirmcreate=no; " \
+    script = "%s -n -F %s -e 'set mbox_type=Maildir; set confirmcreate=no; " \
         "set confirmappend=no; set delete=no; push \"%s\"'" % (
             mutt, mutt_rc(), keys)
     cases.run(["script", "-qec", script, "/dev/null"], status=None,
               env=dict(clean_home(), TERM="xterm"))
-    with open(saved, errors="replace") as f:
-        subjects = set(re.findall(r"^Subject: (.*)$", f.read(), re.M))
+    subjects = set()
+    for path in mail.maildir_files(saved):
+        with open(path, errors="replace") as f:
+            subjects.update(re.findall(r"^Subject: (.*)$", f.read(), re.M))
     assert {"by mutt", "by swaks"} <= subjects, subjects
 
 
