@@ -9,13 +9,15 @@
 #include "lib/os/sock.h"
 #include "local/local.h"
 
-enum { CHECK_MS = 1000 };
+enum { CHECK_MS = 1000, DEATHS_MAX = 2 };
 
 struct item {
 	struct list link;
 	struct msg_out m;
 	pool_fn fn;
 	void *arg;
+	unsigned deaths; /* of workers that had it */
+	bool partly;     /* a part of the answer came */
 };
 
 struct worker {
@@ -108,6 +110,7 @@ on_message(void *arg, struct msg_in *m)
 	if (it == NULL || m->type != MSG_WORK_DONE)
 		return;
 	if ((msg_get_u64(m, F_FLAGS) & DONE_MORE) != 0) {
+		it->partly = true;
 		it->fn(it->arg, m, true, NULL);
 		return;
 	}
@@ -121,21 +124,28 @@ on_message(void *arg, struct msg_in *m)
 		start_waiting(p);
 }
 
-/* What it was doing may have been done or not: it is tried again. */
+/* Whoever killed it, another one tries at once; but what kills two is put
+ * off. What it was doing may have been done or not: that is for the next one
+ * to see. */
 static void
 on_closed(void *arg, const struct err *why)
 {
 	struct worker *w = arg;
 	struct pool *p = w->pool;
+	struct item *it = first_item(w);
 	struct err e;
 
 	err_set(&e, ERR_TEMP, "4.3.0", "delivery process ended: %s",
 	    why != NULL ? why->text : "connection closed");
 	p->running--;
 	channel_free(&w->channel);
-	while (first_item(w) != NULL)
+	if (it != NULL && (it->partly || ++it->deaths >= DEATHS_MAX)) {
+		w->finishing = true;
 		finish_first(w, NULL, &e);
-	worker_free(w);
+		w->finishing = false;
+	}
+	if (first_item(w) == NULL)
+		worker_free(w);
 	start_waiting(p);
 }
 

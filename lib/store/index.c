@@ -14,6 +14,7 @@
 #include "lib/base/mem.h"
 #include "lib/os/fs.h"
 #include "lib/os/loop.h"
+#include "lib/store/boot.h"
 
 static const char file_name[] = "chappe.index";
 static const uint64_t file_magic = 0x3158444950504843; /* "CHPPIDX1" */
@@ -53,40 +54,6 @@ struct index {
 	uint32_t live_count;
 };
 
-/* ---- which boot is this ---- */
-static const uint64_t boot_by_id = (uint64_t)1 << 63;
-
-/* From the kernel's random boot id; where that is hidden, the second at which
- * the machine started. */
-static uint64_t
-boot_now(void)
-{
-	struct timespec up;
-	struct buf b;
-	uint64_t boot;
-
-	buf_init(&b, 100);
-	if (fs_read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 100, &b,
-		NULL) == 0) {
-		boot = (uint64_t)crc32c(0, buf_span(&b)) << 31 |
-		    crc32c(1, buf_span(&b)) >> 1 | boot_by_id;
-	} else {
-		clock_gettime(CLOCK_BOOTTIME, &up);
-		boot = (uint64_t)(clock_wall_us() / 1000000 - up.tv_sec) &
-		    ~boot_by_id;
-	}
-	buf_release(&b);
-	return boot;
-}
-
-static bool
-same_boot(uint64_t a, uint64_t b)
-{
-	if (a == b)
-		return true;
-	return ((a | b) & boot_by_id) == 0 && (a > b ? a - b : b - a) <= 5;
-}
-
 /* ---- life ---- */
 struct index *
 index_new(int dir_fd)
@@ -95,7 +62,7 @@ index_new(int dir_fd)
 
 	ix->fd = -1;
 	ix->dir_fd = dir_fd < 0 ? -1 : fcntl(dir_fd, F_DUPFD_CLOEXEC, 3);
-	ix->boot = boot_now();
+	ix->boot = boot_mark();
 	ix->head.uid_next = 1;
 	ix->head.uid_reserved = 1;
 	ix->head.recent_from = 1;
@@ -290,7 +257,7 @@ records_good(const struct index *ix)
 static void
 skip_blocks(struct index *ix)
 {
-	if (same_boot(ix->file.boot, ix->boot))
+	if (boot_same(ix->file.boot, ix->boot))
 		return;
 	if (ix->head.uid_next < ix->head.uid_reserved)
 		ix->head.uid_next = ix->head.uid_reserved;

@@ -83,24 +83,20 @@ mbox_changed(struct mailbox *mb)
 
 	if (lstat(m->path, &st) != 0)
 		memset(&st, 0, sizeof(st));
-	return !same_file(&st, &m->seen) || mbox_repair_needed(m->index_fd);
+	return !same_file(&st, &m->seen) || mbox_unfinished(m->index_fd);
 }
 
-int
-mbox_read(int fd, struct buf *out, struct err *e)
+static int
+read_range(int fd, off_t at, off_t end, struct buf *out, struct err *e)
 {
-	struct stat st;
-
-	if (fstat(fd, &st) != 0)
-		return err_sys(e, "stat the mailbox");
-	for (off_t at = 0; at < st.st_size;) {
-		uint8_t *room = buf_room(out, (size_t)(st.st_size - at));
+	while (at < end) {
+		uint8_t *room = buf_room(out, (size_t)(end - at));
 		ssize_t n;
 
 		if (room == NULL)
 			return err_set(
 			    e, ERR_TEMP, "4.3.0", "the mailbox is too large");
-		n = pread(fd, room, (size_t)(st.st_size - at), at);
+		n = pread(fd, room, (size_t)(end - at), at);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -110,6 +106,44 @@ mbox_read(int fd, struct buf *out, struct err *e)
 		buf_grown(out, (size_t)n);
 		at += n;
 	}
+	return 0;
+}
+
+int
+mbox_read(int fd, struct buf *out, struct err *e)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		return err_sys(e, "stat the mailbox");
+	return read_range(fd, 0, st.st_size, out, e);
+}
+
+int
+mbox_read_from(int fd, uint64_t from, struct buf *out)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		return -1;
+	return read_range(fd, (off_t)from, st.st_size, out, NULL);
+}
+
+bool
+mbox_unfinished(int index_fd)
+{
+	return mbox_repair_needed(index_fd) || mbox_note_there(index_fd);
+}
+
+/* The note first: what it takes away is younger than any repair. */
+int
+mbox_finish(int index_fd, int fd, const char *path, struct err *e)
+{
+	if (mbox_note_there(index_fd) &&
+	    mbox_note_recover(index_fd, fd, path, e) != 0)
+		return -1;
+	if (mbox_repair_needed(index_fd))
+		return mbox_repair(index_fd, fd, path, e);
 	return 0;
 }
 
@@ -471,12 +505,12 @@ mbox_begin(struct mailbox *mb, bool write, bool create,
     struct mbox_lock *out, struct err *e)
 {
 	struct mbox *m = mb->state;
-	const bool repair = mbox_repair_needed(m->index_fd);
+	const bool repair = mbox_unfinished(m->index_fd);
 
 	if (mbox_lock(mb->store, m->path, write || repair, create, out, e) != 0)
 		return -1;
 	if ((!repair || out->fd < 0 ||
-		mbox_repair(m->index_fd, out->fd, m->path, e) == 0) &&
+		mbox_finish(m->index_fd, out->fd, m->path, e) == 0) &&
 	    mbox_merge_locked(mb, out->fd, e) == 0)
 		return 0;
 	mbox_unlock(out);

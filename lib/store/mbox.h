@@ -47,14 +47,30 @@ bool mbox_repair_needed(int index_fd);
  * file since, both are kept, and the log says so. Under the write lock. */
 int mbox_repair(int index_fd, int fd, const char *path, struct err *e);
 
+/* ---- mbox_note.c ---- */
+/* Notes that messages are being appended, and the bytes that will be (the
+ * first MBOX_NOTE_START of them). index_fd -1: nothing is noted. */
+enum { MBOX_NOTE_START = 1 << 20 };
+int mbox_note_begin(int index_fd, int fd, struct span start, struct err *e);
+/* Before anyone is told that the append succeeded. */
+int mbox_note_end(int index_fd, struct err *e);
+bool mbox_note_there(int index_fd);
+/* Takes away what an append that was interrupted left. Under the write lock. */
+int mbox_note_recover(int index_fd, int fd, const char *path, struct err *e);
+
 /* ---- mbox.c ---- */
 /* Locks, repairs, merges. The index is locked by the caller. */
 int mbox_begin(struct mailbox *mb, bool write, bool create,
     struct mbox_lock *out, struct err *e);
 /* After own changes: merges again, before the unlock. */
 int mbox_merge_locked(struct mailbox *mb, int fd, struct err *e);
-/* Reads the whole file. */
+/* Reads the whole file, or from an offset on. */
 int mbox_read(int fd, struct buf *out, struct err *e);
+int mbox_read_from(int fd, uint64_t from, struct buf *out);
+/* Is there something to put right before anyone reads or writes? */
+bool mbox_unfinished(int index_fd);
+/* Does that, under the write lock. */
+int mbox_finish(int index_fd, int fd, const char *path, struct err *e);
 /* The names of keywords, with spaces between. */
 void mbox_keyword_words(const struct mailbox *mb, uint64_t set,
     struct buf *out);

@@ -260,7 +260,7 @@ mbox_create_parent(struct store *s, struct span name, struct err *e)
 }
 
 static const char *const index_files[] = { "chappe.index", "chappe.keywords",
-	"chappe.repair" };
+	"chappe.repair", "chappe.append" };
 
 int
 mbox_remove(struct store *s, struct span name, struct err *e)

@@ -305,7 +305,7 @@ write_item(struct save *sv, const struct item *it,
 
 /* An empty line must stand before a From_ line. */
 static int
-write_separator(int fd, off_t size, struct err *e)
+write_separator(int fd, off_t size, int out, struct err *e)
 {
 	char end[2] = { '\n', '\n' };
 
@@ -314,8 +314,8 @@ write_separator(int fd, off_t size, struct err *e)
 	if (size >= 2 && pread(fd, end, 2, size - 2) != 2)
 		return err_sys(e, "read the mailbox");
 	if (end[1] != '\n')
-		return fs_write(fd, SPAN("\n\n"), e);
-	return end[0] != '\n' ? fs_write(fd, SPAN("\n"), e) : 0;
+		return fs_write(out, SPAN("\n\n"), e);
+	return end[0] != '\n' ? fs_write(out, SPAN("\n"), e) : 0;
 }
 
 static void
@@ -341,47 +341,106 @@ item_marks(struct save *sv, uint32_t i, off_t old_size, struct buf *words,
 	}
 }
 
+/* All that is to be appended, into memory. */
 static int
-write_items(struct save *sv, int fd, off_t old_size, struct err *e)
+render(struct save *sv, int fd, off_t old_size, int out, struct err *e)
 {
 	struct mbox_marks marks;
 	struct buf words, all;
-	int rc;
+	int rc = write_separator(fd, old_size, out, e);
 
-	if (lseek(fd, old_size, SEEK_SET) < 0)
-		return err_sys(e, "seek");
-	rc = write_separator(fd, old_size, e);
 	for (uint32_t i = 0; i < sv->count && rc == 0; i++) {
 		buf_init(&words, LIMIT_PATH * 2);
 		buf_init(&all, LIMIT_PATH * 2);
 		if (!sv->delivery)
 			item_marks(sv, i, old_size, &words, &all, &marks);
 		rc = write_item(sv, &sv->items[i],
-		    sv->delivery ? NULL : &marks, fd, e);
+		    sv->delivery ? NULL : &marks, out, e);
 		buf_release(&words);
 		buf_release(&all);
 	}
+	return rc;
+}
+
+static int
+note(struct save *sv, int fd, int out, struct err *e)
+{
+	const struct mbox *m = sv->mb->state;
+	uint8_t *start;
+	ssize_t n;
+	int rc;
+
+	if (m->index_fd < 0)
+		return 0;
+	start = mem_alloc(MBOX_NOTE_START);
+	n = pread(out, start, MBOX_NOTE_START, 0);
+	if (n < 0)
+		rc = err_sys(e, "memory for a message");
+	else
+		rc = mbox_note_begin(
+		    m->index_fd, fd, span_of(start, (size_t)n), e);
+	mem_free(start);
+	return rc;
+}
+
+static int
+write_out(int out, int fd, off_t at, struct err *e)
+{
+	uint8_t *chunk = mem_alloc(CHUNK);
+	off_t done = 0;
+	ssize_t n;
+	int rc = 0;
+
+	while (rc == 0 && (n = pread(out, chunk, CHUNK, done)) != 0) {
+		if (n < 0)
+			rc = err_sys(e, "memory for a message");
+		else
+			rc = fs_pwrite(
+			    fd, span_of(chunk, (size_t)n), at + done, e);
+		done += n;
+	}
+	mem_free(chunk);
 	return rc == 0 ? fs_sync(fd, e) : -1;
 }
 
-/* Appends all, durably, or nothing. */
+/* Appends what was rendered, durably, or nothing. */
+static int
+append_rendered(
+    struct save *sv, int fd, off_t old_size, int out, struct err *e)
+{
+	const struct mbox *m = sv->mb->state;
+
+	if (note(sv, fd, out, e) != 0)
+		return -1;
+	if (write_out(out, fd, old_size, e) == 0 &&
+	    mbox_note_end(m->index_fd, e) == 0)
+		return 0;
+	if (fs_truncate(fd, old_size, NULL) == 0 && fs_sync(fd, NULL) == 0)
+		mbox_note_end(m->index_fd, NULL);
+	return -1;
+}
+
 static int
 append_items(struct save *sv, int fd, struct err *e)
 {
 	const struct mbox *m = sv->mb->state;
 	const int64_t size_max = sv->mb->store->user.size_max;
 	struct stat st;
+	int out, rc;
 
 	if (fstat(fd, &st) != 0)
 		return err_sys(e, "stat %s", m->path);
 	if (size_max > 0 && st.st_size + (off_t)sv->spool_n > size_max)
 		return err_set(e, ERR_PERM, "5.2.2",
 		    "mailbox %s would become larger than its limit", m->path);
-	if (write_items(sv, fd, st.st_size, e) == 0)
-		return 0;
-	if (fs_truncate(fd, st.st_size, NULL) == 0)
-		fs_sync(fd, NULL);
-	return -1;
+	out = memfd_create("mail", MFD_CLOEXEC);
+	if (out < 0)
+		return err_sys(e, "memory for a message");
+	rc = render(sv, fd, st.st_size, out, e);
+	if (rc == 0)
+		rc = append_rendered(sv, fd, st.st_size, out, e);
+	close(out);
+	return rc;
 }
 
 static int
@@ -393,8 +452,8 @@ commit_delivery(struct save *sv, struct err *e)
 
 	if (mbox_lock(sv->mb->store, m->path, true, true, &lock, e) != 0)
 		return -1;
-	if (mbox_repair_needed(m->index_fd))
-		rc = mbox_repair(m->index_fd, lock.fd, m->path, e);
+	if (mbox_unfinished(m->index_fd))
+		rc = mbox_finish(m->index_fd, lock.fd, m->path, e);
 	if (rc == 0)
 		rc = append_items(sv, lock.fd, e);
 	mbox_unlock(&lock);

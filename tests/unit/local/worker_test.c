@@ -223,6 +223,28 @@ a_forward_is_followed(void **state)
 }
 
 static void
+files_are_appended_to(void **state)
+{
+	struct world *w = *state;
+	char *script = mem_printf(
+	    "printf '%s/file\\n/dev/null\\n' > .forward", w->home);
+
+	mem_free(shell(w, script));
+	mem_free(script);
+	work(w, "bob@example.com", TEXT, 0);
+	assert_int_equal(w->action, RCPT_SENT);
+	assert_int_equal(w->flags, DONE_DELIVERED);
+	work(w, "bob@example.com", TEXT, 0);
+	assert_shell(w, "grep -c '^From s@example.org ' file", "2\n");
+	assert_shell(w, "tail -n 3 file", "\nhello\n\n");
+	assert_shell(w, "stat -c %a file", "600\n");
+	mem_free(shell(w, "echo /no/such/dir/file > .forward"));
+	work(w, "bob@example.com", TEXT, 0);
+	assert_int_equal(w->action, RCPT_DEFERRED);
+	assert_shell(w, "ls -d Maildir 2>&1 | grep -c cannot", "1\n");
+}
+
+static void
 a_loop_ends(void **state)
 {
 	struct world *w = *state;
@@ -358,6 +380,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_message_is_delivered),
 		T(a_forward_is_followed),
+		T(files_are_appended_to),
 		T(a_loop_ends),
 		T(an_alias_is_expanded),
 		T(a_message_cut_short_is_no_message),

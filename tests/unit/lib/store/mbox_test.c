@@ -434,10 +434,8 @@ the_limit_holds(void **state)
 
 /* ---- crashes ---- */
 /* Runs the change in a child that is killed at its n-th durable step. */
-typedef void (*change_fn)(struct home *h);
-
 static bool
-dies_at(struct home *h, change_fn change, int n)
+dies_at(struct home *h, const char *what, int n)
 {
 	char fault[32];
 	int status;
@@ -447,8 +445,8 @@ dies_at(struct home *h, change_fn change, int n)
 	if (pid == 0) {
 		snprintf(fault, sizeof(fault), "%d:kill", n);
 		setenv("CHAPPE_FAULT", fault, 1);
-		execl("/proc/self/exe", "mbox_test", "change",
-		    h->path, change == NULL ? "flags" : "expunge", (char *)NULL);
+		execl("/proc/self/exe", "mbox_test", "change", h->path, what,
+		    (char *)NULL);
 		_exit(1);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -472,6 +470,11 @@ change(const char *path, const char *what)
 
 	snprintf(h.path, sizeof(h.path), "%s", path);
 	home_open_store(&h, "mbox:~/mail:INBOX=~/inbox");
+	if (strcmp(what, "deliver") == 0) {
+		deliver_text(&h, "a: 4\n\nfour\n", NULL);
+		store_close(&h.store);
+		return 0;
+	}
 	if (mailbox_open(h.store, SPAN("INBOX"), false, &mb, &e) != 0)
 		return 2;
 	if (strcmp(what, "flags") == 0)
@@ -504,7 +507,7 @@ nothing_is_lost_by_a_kill(struct home *h, bool expunge)
 
 		assert_true(n < 200);
 		remake(h);
-		died = dies_at(h, expunge ? remake : NULL, n);
+		died = dies_at(h, expunge ? "expunge" : "flags", n);
 		run(h, "rm -f inbox.lock");
 		mb = open_box(h, "INBOX");
 		count = mailbox_count(mb);
@@ -544,7 +547,7 @@ interrupt(struct home *h)
 		assert_true(n < 200);
 		remake(h);
 		run(h, "cp inbox before");
-		assert_true(dies_at(h, remake, n));
+		assert_true(dies_at(h, "expunge", n));
 		if (home_count(h, "mail/.imap/INBOX", "chappe.repair", NULL) >
 		    0) {
 			char *now = home_read(h, "inbox");
@@ -558,6 +561,74 @@ interrupt(struct home *h)
 		}
 	}
 	run(h, "rm -f inbox.lock");
+}
+
+/* Deliveries into a mailbox that a session has opened before. */
+static void
+a_kill_while_mail_comes_leaves_no_half(void **state)
+{
+	struct home *h = *state;
+	bool died = true;
+
+	for (int n = 1; died; n++) {
+		struct mailbox *mb;
+		uint32_t count;
+
+		assert_true(n < 200);
+		remake(h);
+		mb = open_box(h, "INBOX");
+		mailbox_close(&mb);
+		died = dies_at(h, "deliver", n);
+		run(h, "rm -f inbox.lock");
+		mb = open_box(h, "INBOX");
+		count = mailbox_count(mb);
+		assert_true(count == 3 || count == 4);
+		assert_text(mb, 3, "a: 3\r\n\r\nthree\r\n");
+		if (count == 4)
+			assert_text(mb, 4, "a: 4\r\n\r\nfour\r\n");
+		assert_true(died || count == 4);
+		mailbox_close(&mb);
+	}
+}
+
+/* Nothing had been written when we died; then another program delivers. */
+static void
+another_programs_mail_is_not_cut(void **state)
+{
+	struct home *h = *state;
+	struct mailbox *mb;
+	struct err e;
+	int index, fd;
+	char *path;
+
+	remake(h);
+	mb = open_box(h, "INBOX");
+	mailbox_close(&mb);
+	path = mem_printf("%s/mail/.imap/INBOX", h->path);
+	index = open(path, O_RDONLY | O_DIRECTORY);
+	mem_free(path);
+	path = mem_printf("%s/inbox", h->path);
+	fd = open(path, O_RDWR);
+	mem_free(path);
+	assert_true(index >= 0 && fd >= 0);
+	assert_int_equal(
+	    mbox_note_begin(index, fd, SPAN(FROM "x: ours\n"), &e), 0);
+	home_write(h, "more", FROM "x: theirs\n\nfour\n\n");
+	run(h, "cat more >> inbox");
+	mb = open_box(h, "INBOX");
+	assert_int_equal(mailbox_count(mb), 4);
+	mailbox_close(&mb);
+	assert_false(mbox_note_there(index));
+	/* Ours, cut off in the From_ line and later. */
+	assert_int_equal(
+	    mbox_note_begin(index, fd, SPAN(FROM "x: ours\n"), &e), 0);
+	run(h, "printf 'From a@ex' >> inbox; cp inbox half");
+	mb = open_box(h, "INBOX");
+	assert_int_equal(mailbox_count(mb), 4);
+	mailbox_close(&mb);
+	run(h, "! grep -q '^From a@ex$' inbox");
+	close(index);
+	close(fd);
 }
 
 static void
@@ -608,6 +679,8 @@ main(int argc, char *argv[])
 		T(the_limit_holds),
 		T(a_kill_while_flags_change_loses_nothing),
 		T(a_kill_while_messages_go_loses_nothing),
+		T(a_kill_while_mail_comes_leaves_no_half),
+		T(another_programs_mail_is_not_cut),
 		T(another_programs_work_is_not_undone),
 	};
 
