@@ -10,8 +10,10 @@ import glob
 import json
 import os
 import re
+import shutil
 import signal
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "lib"))
@@ -215,6 +217,30 @@ def test_a_damaged_file_is_set_aside():
     assert os.path.exists(os.path.join(QUEUE, "corrupt", qid))
     cases.run(["postcat", "-q", qid], status=1)
     cases.equal(mail.queue(), "Mail queue is empty\n")
+
+
+def test_tools_while_the_suite_is_down():
+    """On a copy of the queue, which nobody serves."""
+    qid = deferred("down")
+    with tempfile.TemporaryDirectory() as d:
+        conf, copy = d + "/etc", d + "/queue"
+        shutil.copytree(os.environ["CHAPPE_CONFIG"], conf)
+        shutil.copytree(QUEUE, copy, ignore=lambda *_: [
+            "public", "private", "trace", "maildrop"])
+        with open(conf + "/conf.d/99-copy.cf", "w") as f:
+            f.write("queue_directory = %s\n" % copy)
+        out = cases.run(["postqueue", "-c", conf, "-j"]).stdout
+        cases.contains(out, qid)
+        cases.contains(out, "Connection refused")
+        cases.run(["postqueue", "-c", conf, "-f"], status=69)
+        done = postsuper("-c", conf, "-h", qid)
+        cases.equal(done.stderr, "postsuper: %s: placed on hold\n"
+                    "postsuper: Placed on hold: 1 message\n" % qid)
+        assert glob.glob("%s/hold/?/%s" % (copy, qid))
+        postsuper("-c", conf, "-d", "ALL", "hold")
+        cases.equal(cases.run(["postqueue", "-c", conf, "-p"]).stdout,
+                    "Mail queue is empty\n")
+    postsuper("-d", qid)
 
 
 def test_wrong_uses():
