@@ -111,6 +111,20 @@ records_last(void **state)
 	done(&ix);
 }
 
+/* A mailbox without messages, opened by a second process. */
+static void
+an_empty_one_is_read(void **state)
+{
+	struct index *ix = locked(*state);
+
+	index_head(ix)->uid_validity = 77;
+	done(&ix);
+	ix = locked(*state);
+	assert_int_equal(index_head(ix)->uid_validity, 77);
+	assert_int_equal(index_count(ix), 0);
+	done(&ix);
+}
+
 static void
 others_see_changes(void **state)
 {
@@ -230,6 +244,7 @@ main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(records_last),
+		T(an_empty_one_is_read),
 		T(others_see_changes),
 		T(reservations_come_first),
 		T(damage_is_found),
