@@ -41,6 +41,11 @@ LIBS := -luv -lssl -lcrypto -lgdbm -lcap -lseccomp -lpcre2-8 -lidn2 \
 LIBS_auth := -lpam -Wl,--no-as-needed -lcrypt -Wl,--as-needed
 LIBS_resolver := -lunbound
 
+# What the programs have besides their own code in this mode.
+ifeq ($(MODE),asan)
+EXTRA := $(B)/tests/sanitizer.o
+endif
+
 # ---- what there is ---------------------------------------------------------
 # PROGRAM:FOLDER/MAIN.c; a row whose main file is not there is left out.
 PROGRAM_ROWS := master:master/master smtpd:smtpd/smtpd pickup:pickup/pickup \
@@ -87,7 +92,8 @@ $(foreach f,$(FOLDERS),$(eval $(call folder_rules,$(f))))
 
 # $(1) program, $(2) its main file without .c
 define program_rules
-$(B)/libexec/$(1): $(B)/$(2).o $(B)/$(patsubst %/,%,$(dir $(2))).a $(LIB)
+$(B)/libexec/$(1): $(B)/$(2).o $(EXTRA) $(B)/$(patsubst %/,%,$(dir $(2))).a \
+	$(LIB)
 	@mkdir -p $$(@D)
 	$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS) $$(LIBS_$(1))
 endef
@@ -97,7 +103,7 @@ $(foreach r,$(ROWS),$(eval $(call program_rules,$(firstword \
 $(B)/tools.a: $(call obj,$(wildcard tools/common/*.c))
 	@rm -f $@
 	$(AR) rcs $@ $^
-$(B)/bin/%: $(B)/tools/%.o $(B)/tools.a $(LIB)
+$(B)/bin/%: $(B)/tools/%.o $(EXTRA) $(B)/tools.a $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 

@@ -60,6 +60,11 @@ def limit_descriptors(pid, count):
     cases.run(["prlimit", "--pid", str(pid), "--nofile=%d:" % count], **more)
 
 
+# What was freed is kept for a while under the address sanitizer, and what is
+# in use lies between zones that are not: measured, 60 KB a session.
+ASAN = os.environ.get("MODE") == "asan"
+
+
 def memory_kb():
     total = 0
     for pid in smtpd_pids():
@@ -75,7 +80,8 @@ def test_long_lines_take_no_memory():
         line.send(b"x" * 100000)
     line.send(b"\r\n")
     cases.equal(line.reply(), "500 5.5.2 Error: line too long")
-    assert memory_kb() < before + 20000, (before, memory_kb())
+    assert memory_kb() < before + (90000 if ASAN else 20000), \
+        (before, memory_kb())
     cases.equal(line.say("NOOP"), "250 2.0.0 Ok")
     line.close()
 
@@ -151,7 +157,7 @@ def test_many_idle_sessions():
     lines = [greeted() for _ in range(count)]
     used = memory_kb() - before
     # 4 KB and what malloc needs: nothing big waits with an idle session.
-    assert used < count * 16, "%d KB for %d sessions" % (used, count)
+    assert used < count * (100 if ASAN else 16), "%d KB for %d sessions" % (used, count)
     for line in lines:
         line.close()
     still_serves()
