@@ -47,7 +47,7 @@ ask_user(struct auth *a, struct request *r, const char *name)
 
 	q->r = r;
 	snprintf(q->name, sizeof(q->name), "%s", name);
-	users_lookup(a, q->name, answer_user, q);
+	users_lookup(a, q->name, request_trace(q->r), answer_user, q);
 }
 
 static void

@@ -81,7 +81,8 @@ struct user_entry {
 typedef void (*user_fn)(void *arg, const struct user_entry *u,
     const struct err *e);
 /* Asks the userdbs in their order; fn is called once, maybe at once. */
-void users_lookup(struct auth *a, const char *name, user_fn fn, void *arg);
+void users_lookup(struct auth *a, const char *name, uint64_t trace, user_fn fn,
+    void *arg);
 /* Puts the fields of MSG_USER_INFO. */
 void users_put(struct msg_out *m, const char *name,
     const struct user_entry *u);

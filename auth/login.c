@@ -141,7 +141,8 @@ succeed(struct login *l)
 
 	verified_add(a->verified, l->facts.user, span_str(l->password),
 	    loop_now_ms(a->loop));
-	users_lookup(a, l->facts.user, got_user, l);
+	users_lookup(
+		    a, l->facts.user, request_trace(l->r), got_user, l);
 }
 
 /* ---- one passdb after the other -------------------------------------------
@@ -165,7 +166,7 @@ submit_crypt(struct login *l, const char *hash)
 {
 	struct msg_out m;
 
-	msg_begin(&m, MSG_AUTH_WORK, 0, 0);
+	msg_begin(&m, MSG_AUTH_WORK, 0, request_trace(l->r));
 	msg_put_str(&m, F_OP, "crypt");
 	msg_put_str(&m, F_TEXT, hash);
 	msg_put_str(&m, F_DATA, l->password);
@@ -253,7 +254,7 @@ ask_pam(struct login *l, const char *service)
 		ask_next(l);
 		return;
 	}
-	msg_begin(&m, MSG_AUTH_WORK, 0, 0);
+	msg_begin(&m, MSG_AUTH_WORK, 0, request_trace(l->r));
 	msg_put_str(&m, F_OP, "pam");
 	msg_put_str(&m, F_USER, l->facts.user);
 	msg_put_str(&m, F_DATA, l->password);
@@ -313,7 +314,8 @@ login_start(struct auth *a, struct request *r, const struct login_facts *facts,
 		fail(l, "bad password text");
 	else if (verified_has(a->verified, l->facts.user, password,
 		     loop_now_ms(a->loop)))
-		users_lookup(a, l->facts.user, got_user, l);
+		users_lookup(
+		    a, l->facts.user, request_trace(l->r), got_user, l);
 	else
 		ask_next(l);
 }

@@ -71,6 +71,7 @@ auth_name_format(
 struct lookup {
 	struct auth *a;
 	char name[AUTH_NAME_MAX + 1];
+	uint64_t trace;
 	size_t next; /* database to ask */
 	user_fn fn;
 	void *arg;
@@ -138,7 +139,7 @@ ask_system(struct lookup *l)
 		ask_next(l);
 		return;
 	}
-	msg_begin(&m, MSG_AUTH_WORK, 0, 0);
+	msg_begin(&m, MSG_AUTH_WORK, 0, l->trace);
 	msg_put_str(&m, F_OP, "user");
 	msg_put_str(&m, F_USER, l->name);
 	pool_submit(l->a->pool, &m, got_system_user, l);
@@ -201,10 +202,12 @@ ask_next(struct lookup *l)
 }
 
 void
-users_lookup(struct auth *a, const char *name, user_fn fn, void *arg)
+users_lookup(struct auth *a, const char *name, uint64_t trace, user_fn fn,
+    void *arg)
 {
 	struct lookup *l = MEM_NEW(l);
 
+	l->trace = trace;
 	l->a = a;
 	snprintf(l->name, sizeof(l->name), "%s", name);
 	l->fn = fn;

@@ -89,7 +89,7 @@ worker_do(struct msg_in *m, struct msg_out *out)
 	struct job job;
 	struct err e;
 
-	msg_begin(out, MSG_AUTH_WORK_DONE, 0, 0);
+	msg_begin(out, MSG_AUTH_WORK_DONE, 0, m->trace);
 	msg_get_str(m, F_OP, job.op, sizeof(job.op));
 	msg_get_str(m, F_USER, job.user, sizeof(job.user));
 	msg_get_str(m, F_SERVICE, job.service, sizeof(job.service));

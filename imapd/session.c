@@ -283,7 +283,7 @@ session_run(struct session *s)
 	s->server = imap_server_new(IMAP_AUTHENTICATED);
 	buf_init(&s->in, 2 * SESSION_READ);
 	s->watch_fd = -1;
-	log_event(NULL, "begin", "session of %s", s->user.name);
+	log_event(&s->log, "begin", "session of %s", s->user.name);
 	greet(s);
 	deadline = now_ms() + patience(s);
 	while (!s->closing)
@@ -291,11 +291,11 @@ session_run(struct session *s)
 	session_append_drop(s);
 	session_idle_end(s);
 	session_unselect(s);
-	log_info(NULL, "%s: user=<%s>, rip=%s, in=%llu out=%llu",
+	log_info(&s->log, "%s: user=<%s>, rip=%s, in=%llu out=%llu",
 	    s->end_reason != NULL ? s->end_reason : "Logged out", s->user.name,
 	    s->user.address, (unsigned long long)s->bytes_in,
 	    (unsigned long long)s->bytes_out);
-	log_event(NULL, "end", "session of %s", s->user.name);
+	log_event(&s->log, "end", "session of %s", s->user.name);
 	imap_server_free(&s->server);
 	buf_release(&s->in);
 	return 0;

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/os/log.h"
 #include "lib/base/arena.h"
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
@@ -42,6 +43,7 @@ struct session_user {
 
 struct session {
 	struct session_user user;
+	struct log_ctx log; /* the trace id of the connection */
 	struct imap_server *server;
 	struct store *store;
 	struct mailbox *box; /* NULL: none selected */

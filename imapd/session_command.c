@@ -82,7 +82,7 @@ session_error(struct session *s, const struct err *e, const char *no_target)
 		return;
 	}
 	if (e->sysno != ENOENT && e->sysno != EEXIST)
-		log_warning(NULL, "user=<%s>: %s", s->user.name, e->text);
+		log_warning(&s->log, "user=<%s>: %s", s->user.name, e->text);
 }
 
 bool

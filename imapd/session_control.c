@@ -33,6 +33,7 @@ session_control_start(struct session *s, struct err *e)
 	buf_init(&store, LIMIT_IPC_MESSAGE);
 	n = sync_receive(SESSION_CONTROL_FD, &store, &m, CONTROL_WAIT_MS, e);
 	if (n == 1 && m.type == MSG_SESSION) {
+		s->log.trace = m.trace;
 		u->name = text(&m, F_USER);
 		u->home = text(&m, F_HOME);
 		u->location = text(&m, F_MAIL);
@@ -160,7 +161,7 @@ lockfile_by_spawner(
 
 	if (s->control_lost)
 		return err_set(e, ERR_TEMP, "4.3.0", "spawner is gone");
-	msg_begin(&out, MSG_LOCKFILE, 1, 0);
+	msg_begin(&out, MSG_LOCKFILE, 1, s->log.trace);
 	msg_put_str(&out, F_OP, op);
 	msg_put_str(&out, F_PATH, path);
 	result = sync_send(SESSION_CONTROL_FD, &out, CONTROL_WAIT_MS, e);

@@ -19,7 +19,7 @@ session_idle_begin(struct session *s)
 	s->watch_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	if (s->watch_fd < 0) {
 		/* No instance left: the regular look must do. */
-		log_info(NULL, "no inotify instance left");
+		log_info(&s->log, "no inotify instance left");
 		return;
 	}
 	for (const char *const *p = mailbox_watch_paths(s->box);

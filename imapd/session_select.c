@@ -205,7 +205,7 @@ session_sync(struct session *s, bool with_expunge)
 	/* The command itself went well: this failure is only told, and one
 	 * that is no failure, the mailbox having been renamed or deleted, not
 	 * even that. */
-	log_warning(NULL, "user=<%s>: mailbox %s: %s", s->user.name,
+	log_warning(&s->log, "user=<%s>: mailbox %s: %s", s->user.name,
 	    log_quote(span_str(s->box_name), 100), e.text);
 	if (e.sysno != ENOENT)
 		buf_str(session_out(s),

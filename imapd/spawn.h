@@ -24,6 +24,7 @@ struct spawned {
 	uid_t uid;
 	gid_t gid;
 	char *user, *address;
+	uint64_t trace; /* of the client's connection */
 };
 
 /* A connection of imap-login's or local's. */

@@ -87,7 +87,7 @@ ask_auth(struct spawner *sp, struct msg_out *m, struct buf *store,
 
 /* Redeems the ticket that the login process was given. */
 static int
-redeem(struct spawner *sp, struct span ticket, pid_t login,
+redeem(struct spawner *sp, struct span ticket, pid_t login, uint64_t trace,
     struct identity *out, struct err *e)
 {
 	struct msg_out ask;
@@ -95,7 +95,7 @@ redeem(struct spawner *sp, struct span ticket, pid_t login,
 	struct buf store;
 	int result;
 
-	msg_begin(&ask, MSG_TICKET, 1, 0);
+	msg_begin(&ask, MSG_TICKET, 1, trace);
 	msg_put(&ask, F_TICKET, ticket);
 	msg_put_u64(&ask, F_PID, (uint64_t)login);
 	buf_init(&store, LIMIT_IPC_MESSAGE);
@@ -167,13 +167,13 @@ become_session(
 /* What a session must know, in the one message that it reads first. */
 static int
 brief(struct spawner *sp, const struct identity *id, int control,
-    struct span tag, const char *address, struct err *e)
+    struct span tag, const char *address, uint64_t trace, struct err *e)
 {
 	const struct common_conf *c = daemon_common(sp->daemon);
 	struct msg_out m;
 	int result;
 
-	msg_begin(&m, MSG_SESSION, 0, 0);
+	msg_begin(&m, MSG_SESSION, 0, trace);
 	msg_put_str(&m, F_USER, id->name);
 	msg_put_str(&m, F_HOME, id->home);
 	msg_put_str(
@@ -192,7 +192,8 @@ brief(struct spawner *sp, const struct identity *id, int control,
 
 static int
 start(struct spawner *sp, const struct identity *id, int client,
-    struct span tag, const char *address, pid_t *out_pid, struct err *e)
+    struct span tag, const char *address, uint64_t trace, pid_t *out_pid,
+    struct err *e)
 {
 	struct spawned *s;
 	int pair[2];
@@ -208,7 +209,7 @@ start(struct spawner *sp, const struct identity *id, int client,
 		close(pair[0]);
 		return err_sys(e, "fork");
 	}
-	if (brief(sp, id, pair[0], tag, address, e) != 0) {
+	if (brief(sp, id, pair[0], tag, address, trace, e) != 0) {
 		close(pair[0]);
 		return -1;
 	}
@@ -217,11 +218,13 @@ start(struct spawner *sp, const struct identity *id, int client,
 	s->control = pair[0];
 	s->uid = id->user.uid;
 	s->gid = id->user.gid;
+	s->trace = trace;
 	s->user = mem_strdup(id->name);
 	s->address = mem_strdup(address);
 	list_push(&sp->sessions, &s->link);
 	sp->session_count++;
-	log_event(NULL, "begin", "session of %s", s->user);
+	log_event(&(struct log_ctx){ .trace = trace }, "begin",
+	    "session of %s", s->user);
 	*out_pid = pid;
 	return 0;
 }
@@ -229,7 +232,8 @@ start(struct spawner *sp, const struct identity *id, int client,
 void
 spawned_free(struct spawner *sp, struct spawned *s)
 {
-	log_event(NULL, "end", "session of %s", s->user);
+	log_event(&(struct log_ctx){ .trace = s->trace }, "end",
+	    "session of %s", s->user);
 	list_remove(&s->link);
 	sp->session_count--;
 	close(s->control);
@@ -271,12 +275,14 @@ spawn_session(struct spawner *sp, struct spawn_peer *peer, struct msg_in *m)
 	bad = msg_done(m, &e);
 	if (bad == 0) {
 		const bool ok =
-		    redeem(sp, ticket, peer->pid, id, &e) == 0 &&
+		    redeem(sp, ticket, peer->pid, m->trace, id, &e) == 0 &&
 		    check_limits(sp, id, address, &e) == 0 &&
-		    start(sp, id, client, tag, address, &pid, &e) == 0;
+		    start(sp, id, client, tag, address, m->trace, &pid,
+			&e) == 0;
 
 		if (!ok)
-			log_info(NULL, "no session for %s: %s",
+			log_info(&(struct log_ctx){ .trace = m->trace },
+			    "no session for %s: %s",
 			    id->name[0] != '\0'
 				? log_quote(span_str(id->name), 100)
 				: "?",
