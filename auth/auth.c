@@ -148,7 +148,7 @@ start(struct daemon *d, struct err *e)
 {
 	struct auth *a = &the_auth;
 	const struct server_options options = { .handlers = handlers,
-		.credit = 1000,
+		.credit = AUTH_CREDIT,
 		.connections_max = 2000,
 		.closed = session_conn_closed,
 		.arg = a };

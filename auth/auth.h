@@ -37,6 +37,9 @@ enum {
 	AUTH_PASSWORD_MAX = 1024,
 	AUTH_GROUPS_MAX = 64,
 	AUTH_SESSIONS_MAX = 10000,
+	AUTH_WAITING_MAX = 5000,  /* refusals that wait; more go out at once */
+	AUTH_CREDIT = 10000,	  /* requests of one connection: waiting
+				     refusals must not keep others out */
 	AUTH_SESSION_MS = 120000, /* a client that thinks between two steps */
 };
 
@@ -44,7 +47,7 @@ enum {
 struct auth_db {
 	enum auth_db_kind { AUTH_DB_FILE, AUTH_DB_PAM, AUTH_DB_NSS } kind;
 	struct passwd_file *file; /* AUTH_DB_FILE */
-	char *service;            /* AUTH_DB_PAM */
+	char *service;		  /* AUTH_DB_PAM */
 };
 enum { AUTH_DB_MAX = 8 };
 
@@ -64,6 +67,7 @@ struct auth {
 	struct list sessions; /* of SASL exchanges, auth/session.c */
 	size_t session_count;
 	uint64_t last_session;
+	size_t waiting;	    /* of them, refusals that wait */
 	struct list logins; /* passwords being checked, auth/login.c */
 };
 
@@ -78,22 +82,21 @@ struct user_entry {
 	size_t group_count;
 };
 /* u, or NULL and e. */
-typedef void (*user_fn)(void *arg, const struct user_entry *u,
-    const struct err *e);
+typedef void (*user_fn)(
+    void *arg, const struct user_entry *u, const struct err *e);
 /* Asks the userdbs in their order; fn is called once, maybe at once. */
 void users_lookup(struct auth *a, const char *name, uint64_t trace, user_fn fn,
     void *arg);
 /* Puts the fields of MSG_USER_INFO. */
-void users_put(struct msg_out *m, const char *name,
-    const struct user_entry *u);
+void users_put(struct msg_out *m, const char *name, const struct user_entry *u);
 
 /* A login name or address that may be looked up: 1 to AUTH_NAME_MAX bytes of
  * UTF-8 without control characters, and no "/". */
 bool auth_name_ok(struct span name);
 /* auth_username_format applied: %u, %n (before the @), %d (behind it), with
  * L for lower case, as in %Lu. False when the result is no good name. */
-bool auth_name_format(const char *format, struct span name,
-    char out[AUTH_NAME_MAX + 1]);
+bool auth_name_format(
+    const char *format, struct span name, char out[AUTH_NAME_MAX + 1]);
 
 /* ---- auth/login.c: passdb ---- */
 struct login_facts {

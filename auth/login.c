@@ -54,6 +54,7 @@ send_refusal(void *arg)
 	struct login *l = arg;
 	struct err e;
 
+	l->a->waiting--;
 	err_set(&e, ERR_PERM, "5.7.8", "authentication failed");
 	request_error(&l->r, &e);
 	login_free(l);
@@ -63,11 +64,15 @@ static void
 fail(struct login *l, const char *why)
 {
 	struct auth *a = l->a;
+	uint64_t delay;
 
 	log_login(l, "login failed", why);
 	explicit_bzero(l->password, sizeof(l->password));
-	timer_start(l->timer,
-	    throttle_failed(a->throttle, l->facts.addr, loop_now_ms(a->loop)));
+	delay =
+	    throttle_failed(a->throttle, l->facts.addr, loop_now_ms(a->loop));
+	if (++a->waiting > AUTH_WAITING_MAX)
+		delay = 0;
+	timer_start(l->timer, delay);
 }
 
 /* Nobody can say: the client may come again at once. */

@@ -172,6 +172,22 @@ def test_failures_slow_a_client_down():
         assert time.monotonic() - start < 1.9
 
 
+def test_waiting_refusals_keep_nobody_out():
+    with house(auth_failure_delay="15s") as h:
+        flood = h.daemon.connect()
+        for i in range(5200):
+            flood.send("MSG_AUTH", [
+                ("F_MECH", "PLAIN"), ("F_SERVICE", "smtp"),
+                ("F_ADDR", "10.0.%d.%d" % (i >> 8, i & 255)),
+                ("F_DATA", "\0alice\0wrong")], ident=i + 1)
+        start = time.monotonic()
+        cases.equal(plain(h, "alice", "secret",
+                          channel=h.daemon.connect()).name, "MSG_AUTH_DONE")
+        assert time.monotonic() - start < 8
+        # Those beyond the most that may wait are answered at once.
+        refused(flood.receive())
+
+
 def test_plain_in_steps():
     with house() as h:
         m = auth(h, "PLAIN")
