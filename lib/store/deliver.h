@@ -30,8 +30,9 @@ void delivery_lines(const struct delivery *d, struct buf *out);
  * bytes. */
 int delivery_loops(const struct delivery *d, struct err *e);
 
-/* Delivers to INBOX. 0: survives power loss. A repeated delivery of the same
- * queue id, recipient and content is recognised. */
+/* Delivers to INBOX. 0: survives power loss. In a Maildir a repeated delivery
+ * of the same queue id, recipient and content is recognised; in an mbox it
+ * makes a second copy. */
 int deliver_inbox(struct store *s, const struct delivery *d, struct err *e);
 
 /* Appends to the file (made 0600 if it is not there) as to an mbox, under its
