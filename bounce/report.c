@@ -79,10 +79,17 @@ static void
 read_rcpt(struct arena *a, struct msg_in *m, enum dsn_kind kind,
     struct dsn_report_rcpt *out)
 {
+	const struct span transport = msg_get(m, F_TRANSPORT, LIMIT_ADDRESS);
+
 	out->address = arena_dup(a, msg_need(m, F_ADDRESS, LIMIT_ADDRESS));
 	out->orig_address = keep(a, m, F_ORIG_ADDRESS, LIMIT_ADDRESS);
 	out->orcpt = keep(a, m, F_DSN_ORCPT, LIMIT_ADDRESS);
 	out->action = action_text(kind);
+	/* RFC 3464 2.3.3: what went on by SMTP is not known to be there. */
+	if (kind == DSN_DELIVERED &&
+	    (span_eq(transport, SPAN("smtp")) ||
+		span_eq(transport, SPAN("relay"))))
+		out->action = "relayed";
 	out->status = arena_dup(a, msg_need(m, F_DSN, 11));
 	out->reason = keep(a, m, F_TEXT, LIMIT_SMTP_REPLY);
 	out->remote = keep(a, m, F_REMOTE, LIMIT_ADDRESS);

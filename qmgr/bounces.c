@@ -6,7 +6,8 @@
 
 /*
  * Failed recipients become a notification, made by the bounce service, which
- * answers when it is durable; then they may be marked.
+ * answers when it is durable; then they may be marked. So do those about
+ * whose success the sender wants to hear.
  */
 
 enum {
@@ -22,6 +23,13 @@ wants_notice(const struct message *m, const struct rcpt *r)
 	if (m->open->env.sender.n == 0)
 		return false;
 	return r->notify == 0 || (r->notify & DSN_NOTIFY_FAILURE) != 0;
+}
+
+bool
+wants_success(const struct message *m, const struct rcpt *r)
+{
+	return m->open->env.sender.n > 0 &&
+	       (r->notify & DSN_NOTIFY_SUCCESS) != 0;
 }
 
 static void
@@ -45,7 +53,7 @@ answered(void *arg, struct msg_in *in, const struct err *e)
 	while ((link = list_first(&m->writing)) != NULL) {
 		struct rcpt *r = CONTAINER_OF(link, struct rcpt, link);
 
-		if (e == NULL) {
+		if (e == NULL || r->action == RCPT_SENT) {
 			to_be_marked(m, r);
 			continue;
 		}
@@ -75,11 +83,12 @@ put_rcpt(struct msg_out *out, const struct rcpt *r)
 	if (r->orcpt.n > 0)
 		msg_put(out, F_DSN_ORCPT, r->orcpt);
 	msg_put_u64(out, F_DSN_NOTIFY, r->notify);
+	msg_put(out, F_TRANSPORT, r->transport);
 	msg_group_end(out);
 }
 
 static void
-begin(const struct message *m, struct msg_out *out)
+begin(const struct message *m, enum rcpt_action action, struct msg_out *out)
 {
 	const struct queue_message *q = m->open;
 
@@ -95,30 +104,43 @@ begin(const struct message *m, struct msg_out *out)
 	if (q->env.dsn_envid.n > 0)
 		msg_put(out, F_DSN_ENVID, q->env.dsn_envid);
 	msg_put_u64(out, F_DSN_RET, q->env.dsn_ret);
-	msg_put_u64(out, F_ACTION, RCPT_FAILED);
+	msg_put_u64(out, F_ACTION, action);
+}
+
+/* Moves recipients into the notification until it is full. */
+static void
+fill(struct message *m, struct list *from, size_t *count, struct msg_out *out)
+{
+	struct list *link;
+
+	while ((link = list_first(from)) != NULL) {
+		struct rcpt *r = CONTAINER_OF(link, struct rcpt, link);
+
+		if (r->action == RCPT_FAILED && !wants_notice(m, r)) {
+			--*count;
+			to_be_marked(m, r);
+			continue;
+		}
+		if (msg_space(out) < RCPT_SPACE)
+			break;
+		--*count;
+		list_remove(link);
+		list_push(&m->writing, link);
+		put_rcpt(out, r);
+	}
 }
 
 void
 message_bounce(struct message *m)
 {
 	struct msg_out out;
-	struct list *link;
 
-	begin(m, &out);
-	while ((link = list_first(&m->failed)) != NULL) {
-		struct rcpt *r = CONTAINER_OF(link, struct rcpt, link);
-
-		if (!wants_notice(m, r)) {
-			m->failed_count--;
-			to_be_marked(m, r);
-			continue;
-		}
-		if (msg_space(&out) < RCPT_SPACE)
-			break;
-		m->failed_count--;
-		list_remove(link);
-		list_push(&m->writing, link);
-		put_rcpt(&out, r);
+	if (m->failed_count > 0) {
+		begin(m, RCPT_FAILED, &out);
+		fill(m, &m->failed, &m->failed_count, &out);
+	} else {
+		begin(m, RCPT_SENT, &out);
+		fill(m, &m->told, &m->told_count, &out);
 	}
 	if (list_empty(&m->writing)) {
 		message_step(m);

@@ -69,6 +69,7 @@ message_add(
 	queue_id_text(id, m->log.qid);
 	list_init(&m->sent);
 	list_init(&m->failed);
+	list_init(&m->told);
 	list_init(&m->deferred);
 	list_init(&m->held);
 	list_init(&m->writing);
@@ -106,6 +107,7 @@ void
 message_forget(struct message *m)
 {
 	BUG_ON(m->busy || !list_empty(&m->sent) || !list_empty(&m->failed) ||
+	    !list_empty(&m->told) ||
 	       !list_empty(&m->deferred) || !list_empty(&m->held));
 	scheduler_forget(m->q->sched, &m->sched);
 	message_close(m);

@@ -110,6 +110,8 @@ struct message {
 	struct list sent, failed, deferred; /* struct rcpt, by rcpt.link */
 	struct list held; /* another qmgr gave them to an agent */
 	size_t failed_count;
+	struct list told;           /* sent, and the sender wants to hear it */
+	size_t told_count;
 	struct list writing; /* being written by the thread */
 	struct queue_note *notes;
 	size_t note_count;
@@ -156,7 +158,9 @@ void message_result_own(struct message *m, struct rcpt *r,
 void rcpt_written(struct rcpt *r);
 
 /* ---- bounces (bounces.c): asks the bounce service for a notification about
- * the failed recipients, then puts them where they are marked from. */
+ * the failed recipients, or those to be told about, then puts them where they
+ * are marked from. */
+bool wants_success(const struct message *m, const struct rcpt *r);
 void message_bounce(struct message *m);
 
 /* ---- agents (agents.c, dispatch.c, foreign.c) ---- */

@@ -37,6 +37,11 @@ message_result(struct message *m, struct rcpt *r, const struct rcpt_result *res)
 	r->at_us = clock_wall_us();
 	switch (r->action) {
 	case RCPT_SENT:
+		if (wants_success(m, r)) {
+			list_push(&m->told, &r->link);
+			m->told_count++;
+			return;
+		}
 		list_push(&m->sent, &r->link);
 		return;
 	case RCPT_DEFERRED:
@@ -450,7 +455,8 @@ message_step(struct message *m)
 
 	if (m->busy || m->stuck)
 		return;
-	if (m->failed_count > 0 && (over || m->failed_count >= BOUNCE_EARLY)) {
+	if ((m->failed_count > 0 || m->told_count > 0) &&
+	    (over || m->failed_count + m->told_count >= BOUNCE_EARLY)) {
 		message_bounce(m);
 		return;
 	}
