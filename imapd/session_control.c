@@ -11,6 +11,7 @@
 #include "lib/base/mem.h"
 #include "lib/ipc/channel.h"
 #include "lib/os/fs.h"
+#include "lib/store/dotlock.h"
 #include "lib/os/log.h"
 
 enum { CONTROL_WAIT_MS = 10000 };
@@ -127,16 +128,10 @@ lockfile_directly(const char *op, const char *path, struct err *e)
 		return utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW) == 0
 			   ? 0
 			   : err_sys(e, "touch %s", path);
+	if (strcmp(op, "make") == 0)
+		return dotlock_make(AT_FDCWD, path, getpid(), e);
 	if (fs_create(AT_FDCWD, path, 0600, &fd, e) != 0)
 		return -1;
-	if (strcmp(op, "make") == 0) {
-		char text[32];
-		const int n =
-		    snprintf(text, sizeof(text), "%d\n", (int)getpid());
-
-		/* Whose it is helps people only: no reason to fail. */
-		(void)fs_write(fd, span_of(text, (size_t)n), NULL);
-	}
 	close(fd);
 	return 0;
 }

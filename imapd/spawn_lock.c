@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/mem.h"
 #include "lib/os/fs.h"
+#include "lib/store/dotlock.h"
 
 enum { ANSWER_MS = 1000 };
 
@@ -32,18 +34,12 @@ allowed(const struct spawned *s, const char *spool, struct span op,
 }
 
 static int
-make(int dir, const char *name, pid_t owner, struct err *e)
+create(int dir, const char *name, struct err *e)
 {
-	char text[32];
-	int fd, n;
+	int fd;
 
 	if (fs_create(dir, name, 0600, &fd, e) != 0)
 		return -1;
-	n = snprintf(text, sizeof(text), "%d\n", (int)owner);
-	if (owner != 0 && fs_write(fd, span_of(text, (size_t)n), e) != 0) {
-		close(fd);
-		return -1;
-	}
 	close(fd);
 	return 0;
 }
@@ -53,9 +49,9 @@ perform(
     struct spawned *s, int dir, struct span op, const char *name, struct err *e)
 {
 	if (span_eq(op, SPAN("make")))
-		return make(dir, name, s->pid, e);
+		return dotlock_make(dir, name, s->pid, e);
 	if (span_eq(op, SPAN("create")))
-		return make(dir, name, 0, e);
+		return create(dir, name, e);
 	if (span_eq(op, SPAN("remove")))
 		return fs_unlink(dir, name, e);
 	if (span_eq(op, SPAN("touch")))

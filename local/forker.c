@@ -18,12 +18,14 @@
 #include "lib/os/fs.h"
 #include "lib/os/log.h"
 #include "lib/os/priv.h"
+#include "lib/store/dotlock.h"
 
 enum { CHILDREN_MAX = 2000, ANSWER_MS = 5000, NAME_LENGTH = 128 };
 
 /* The second socket of a worker. */
 struct child {
 	int fd;
+	pid_t pid;
 	uid_t uid;
 	gid_t gid;
 	char name[NAME_LENGTH];
@@ -46,23 +48,11 @@ name_ok(const char *name)
 	    strchr(name, '/') == NULL && strlen(name) < NAME_LENGTH;
 }
 
-static int
-make_lock(int dir_fd, const char *lock)
-{
-	const int fd = openat(dir_fd, lock,
-	    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-
-	if (fd < 0)
-		return errno;
-	close(fd);
-	return 0;
-}
-
 /* The mailbox is made by the user itself, in the group of the directory,
  * which may write there: so it is the user's from the first moment, and no
  * right to change owners is needed. */
 static int
-create_mailbox(int dir_fd, const char *name, uid_t uid, gid_t gid)
+create_mailbox(int dir_fd, const char *name, uid_t uid)
 {
 	const bool root = geteuid() == 0;
 	struct stat st;
@@ -80,7 +70,6 @@ create_mailbox(int dir_fd, const char *name, uid_t uid, gid_t gid)
 		sysno = errno;
 	else
 		close(fd);
-	(void)gid;
 	if (root && uid != 0 &&
 	    (setresuid((uid_t)-1, 0, 0) != 0 ||
 		setresgid((gid_t)-1, 0, 0) != 0))
@@ -90,7 +79,7 @@ create_mailbox(int dir_fd, const char *name, uid_t uid, gid_t gid)
 
 int
 forker_lockfile(const char *spool, const char *op, const char *name, uid_t uid,
-    gid_t gid)
+    pid_t pid)
 {
 	char lock[NAME_LENGTH + 8];
 	int dir_fd, sysno;
@@ -103,7 +92,8 @@ forker_lockfile(const char *spool, const char *op, const char *name, uid_t uid,
 	if (dir_fd < 0)
 		return errno;
 	if (strcmp(op, "make") == 0)
-		sysno = make_lock(dir_fd, lock);
+		sysno =
+		    dotlock_make(dir_fd, lock, pid, &e) != 0 ? e.sysno : 0;
 	else if (strcmp(op, "touch") == 0)
 		sysno = utimensat(dir_fd, lock, NULL, AT_SYMLINK_NOFOLLOW) != 0 ?
 		    errno :
@@ -111,7 +101,7 @@ forker_lockfile(const char *spool, const char *op, const char *name, uid_t uid,
 	else if (strcmp(op, "remove") == 0)
 		sysno = fs_unlink(dir_fd, lock, &e) != 0 ? e.sysno : 0;
 	else if (strcmp(op, "create") == 0)
-		sysno = create_mailbox(dir_fd, name, uid, gid);
+		sysno = create_mailbox(dir_fd, name, uid);
 	else
 		sysno = EINVAL;
 	close(dir_fd);
@@ -129,7 +119,7 @@ answer_lockfile(struct forker *f, struct child *c, struct msg_in *m)
 	if (!m->bad && m->type == MSG_LOCKFILE)
 		sysno = forker_lockfile(
 		    f->setting->common->mail_spool_directory, op, c->name,
-		    c->uid, c->gid);
+		    c->uid, c->pid);
 	msg_begin(&out, MSG_OK, m->id, m->trace);
 	msg_put_u64(&out, F_STATUS, (uint64_t)sysno);
 	sync_send(c->fd, &out, ANSWER_MS, NULL);
@@ -220,6 +210,7 @@ start_worker(struct forker *f, struct msg_in *m)
 	close(fd);
 	close(pair[1]);
 	c.fd = pair[0];
+	c.pid = pid;
 	if (pid > 0)
 		f->children[f->count++] = c;
 	else

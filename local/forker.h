@@ -23,8 +23,8 @@ int forker_start(const struct local_setting *setting, worker_fn worker,
     int *out_fd, struct err *e);
 
 /* What a worker's request for a lock file does: op is make, touch, remove or
- * create; name the user's login name. 0, or an errno. */
+ * create; name the user's login name, pid the worker's. 0, or an errno. */
 int forker_lockfile(const char *spool, const char *op, const char *name,
-    uid_t uid, gid_t gid);
+    uid_t uid, pid_t pid);
 
 #endif

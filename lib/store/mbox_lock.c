@@ -28,6 +28,8 @@ lockfile(const struct mbox_lock *l, const char *op, struct err *e)
 		    l->s->user.lockfile_arg, op, path, e);
 	} else if (strcmp(op, "remove") == 0) {
 		rc = fs_unlink(AT_FDCWD, path, e);
+	} else if (strcmp(op, "make") == 0) {
+		rc = dotlock_make(AT_FDCWD, path, getpid(), e);
 	} else {
 		rc = fs_create(AT_FDCWD, path, 0600, &fd, e);
 		if (rc == 0)
@@ -41,13 +43,8 @@ static bool
 lockfile_stale(const struct mbox_lock *l)
 {
 	char *path = mem_printf("%s.lock", l->path);
-	struct timespec now;
-	struct stat st;
-	bool stale;
+	const bool stale = dotlock_stale(AT_FDCWD, path);
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	stale = lstat(path, &st) == 0 &&
-	    st.st_mtim.tv_sec + DOTLOCK_STALE_S < now.tv_sec;
 	mem_free(path);
 	return stale;
 }

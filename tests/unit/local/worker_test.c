@@ -328,33 +328,33 @@ lock_files_have_the_users_name_only(void **state)
 {
 	struct world *w = *state;
 	const uid_t uid = getuid();
-	const gid_t gid = getgid();
+	const pid_t pid = getpid();
 	struct stat st;
 	char *path = mem_printf("%s/bob", w->spool);
 
-	assert_int_equal(forker_lockfile(w->spool, "make", "bob", uid, gid),
+	assert_int_equal(forker_lockfile(w->spool, "make", "bob", uid, pid),
 	    0);
 	assert_shell(w, "ls spool", "bob.lock\n");
-	assert_int_equal(forker_lockfile(w->spool, "make", "bob", uid, gid),
+	assert_int_equal(forker_lockfile(w->spool, "make", "bob", uid, pid),
 	    EEXIST);
-	assert_int_equal(forker_lockfile(w->spool, "touch", "bob", uid, gid),
+	assert_int_equal(forker_lockfile(w->spool, "touch", "bob", uid, pid),
 	    0);
-	assert_int_equal(forker_lockfile(w->spool, "remove", "bob", uid, gid),
+	assert_int_equal(forker_lockfile(w->spool, "remove", "bob", uid, pid),
 	    0);
 	/* One that is gone already is as good. */
-	assert_int_equal(forker_lockfile(w->spool, "remove", "bob", uid, gid),
+	assert_int_equal(forker_lockfile(w->spool, "remove", "bob", uid, pid),
 	    0);
 	assert_int_equal(
-	    forker_lockfile(w->spool, "make", "../bob", uid, gid), EINVAL);
-	assert_int_equal(forker_lockfile(w->spool, "make", "", uid, gid),
+	    forker_lockfile(w->spool, "make", "../bob", uid, pid), EINVAL);
+	assert_int_equal(forker_lockfile(w->spool, "make", "", uid, pid),
 	    EINVAL);
-	assert_int_equal(forker_lockfile(w->spool, "x", "bob", uid, gid),
+	assert_int_equal(forker_lockfile(w->spool, "x", "bob", uid, pid),
 	    EINVAL);
-	assert_int_equal(forker_lockfile(w->spool, "create", "bob", uid, gid),
+	assert_int_equal(forker_lockfile(w->spool, "create", "bob", uid, pid),
 	    0);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
-	assert_int_equal(forker_lockfile(w->spool, "create", "bob", uid, gid),
+	assert_int_equal(forker_lockfile(w->spool, "create", "bob", uid, pid),
 	    EEXIST);
 	if (uid == 0) {
 		/* Made by the user, as nothing else could make it his. */
@@ -363,7 +363,7 @@ lock_files_have_the_users_name_only(void **state)
 		assert_int_equal(chmod(w->spool, 02775), 0);
 		assert_int_equal(chmod(w->home, 0755), 0);
 		assert_int_equal(
-		    forker_lockfile(w->spool, "create", "bob", 1234, 1234),
+		    forker_lockfile(w->spool, "create", "bob", 1234, pid),
 		    0);
 		assert_int_equal(stat(path, &st), 0);
 		assert_int_equal(st.st_uid, 1234);
