@@ -168,16 +168,22 @@ lint:
 	@tests/lint
 .PHONY: unit-build deps deps-check check-headers check check-full only lint
 
-# The fuzzers themselves, each for FUZZ_S seconds.
-FUZZ_S ?= 30
+# The fuzzers themselves, each for FUZZ_SECONDS seconds, from its corpus. What
+# they find goes below build/fuzz/found/: new inputs into a folder for each,
+# and what one fails on beside it. All run, also after a failure.
+FUZZ_SECONDS ?= 20
 fuzz: deps-check
-	@$(MAKE) MODE=fuzz fuzz-build
-	@for f in $(patsubst $(B)/%,%,$(FUZZ)); do \
-		n=$$(basename $$f _fuzz); mkdir -p build/fuzz/found/$$n; \
-		build/fuzz/$$f -max_total_time=$(FUZZ_S) -timeout=10 \
-			-artifact_prefix=build/fuzz/found/$$n- \
-			build/fuzz/found/$$n tests/fuzz/corpus/$$n || exit 1; \
-	done
+	@$(MAKE) --no-print-directory MODE=fuzz fuzz-build
+	@failed=; for t in $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard \
+			tests/fuzz/*_fuzz.c)); do \
+		found=build/fuzz/found/$$t; mkdir -p $$found; \
+		echo "fuzzing $$t for $(FUZZ_SECONDS) s"; \
+		build/fuzz/tests/fuzz/$${t}_fuzz -timeout=10 -verbosity=0 \
+			-max_total_time=$(FUZZ_SECONDS) \
+			-artifact_prefix=$$found- $$found \
+			tests/fuzz/corpus/$$t || failed="$$failed $$t"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "findings:$$failed"; exit 1; fi
 .PHONY: fuzz
 
 # A private instance that shows the whole way of a mail; DEMO=once: stops by

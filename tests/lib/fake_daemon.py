@@ -71,7 +71,10 @@ class Daemon:
         self.control.send(struct.pack("<HHIQ", NUMBER[name], 0, 0, 0))
 
     def receive(self):
-        data, control, _, _ = self.control.recvmsg(65536, 100)
+        try:
+            data, control, _, _ = self.control.recvmsg(65536, 100)
+        except ConnectionResetError:  # it was killed with messages unread
+            data = b""
         if not data:
             return None, [], b""
         number = struct.unpack("<H", data[:2])[0]
