@@ -90,7 +90,7 @@ class Instance:
         self.uid, self.gid = os.geteuid(), os.getegid()
         if self.uid == 0 and not privileged_:
             self.uid = self.gid = MADE_UP_UID
-        self.build = BUILD
+        self.build, self.partners = BUILD, ""
         self.tls = os.path.join(self.dir, "tls")
         self.conf = os.path.join(self.dir, "etc")
         self.queue = os.path.join(self.dir, "queue")
@@ -109,7 +109,10 @@ class Instance:
         if not os.path.isdir(os.path.join(BUILD, "libexec")):
             raise Failed("%s: nothing is built there; run make" % BUILD)
         if self.privileged:
-            self.build = privileged.show_build(self.dir, BUILD)
+            self.build = privileged.show(self.dir, "build", BUILD)
+            partners = os.path.join(ROOT, "build", "partners")
+            os.makedirs(partners, exist_ok=True)
+            self.partners = privileged.show(self.dir, "partners", partners)
         elif self.uid != os.geteuid() and not self._reachable(BUILD):
             self.build = os.path.join(self.dir, "build")
             for part in ("bin", "libexec"):
@@ -151,7 +154,7 @@ class Instance:
                 os.makedirs(os.path.join(self.dir, "mail"), exist_ok=True)
                 mailbox = os.path.join(self.dir, "mail", name)
                 _write(mailbox, "", 0o600)
-            self.users.append(User(name, secrets.token_urlsafe(12), home,
+            self.users.append(User(name, secrets.token_hex(10), home,
                                    mailbox, self.uid, self.gid))
         lines = []
         for u in self.users:
@@ -358,6 +361,7 @@ class Instance:
             "QUEUE_DIR": self.queue, "CHAPPE_CONFIG": self.conf,
             "MAIL_LOG": self.log, "INSTANCE_DIR": self.dir,
             "MASTER_PID": str(self.master.pid),
+            "PARTNERS_DIR": self.partners,
         })
         env.setdefault("ASAN_OPTIONS", "detect_leaks=0")
         for name, port in self.port.items():

@@ -308,6 +308,9 @@ def partner(package, program=None):
         raise cases.Skip("no apt-get here to fetch %s with" % package)
     out = cases.run([os.path.join(cases.ROOT, "tests", "partners"),
                      package]).stdout.strip()
+    if os.environ.get("PARTNERS_DIR"):
+        # Where other users can reach it too.
+        out = os.path.join(env("PARTNERS_DIR"), package, "bin")
     return os.path.join(out, program or package)
 
 

@@ -74,11 +74,11 @@ def remove_later(path):
     os.write(_remove_fd, (path + "\n").encode())
 
 
-def show_build(folder, build):
-    """The build folder under a path that every user can reach."""
-    target = os.path.join(folder, "build")
+def show(folder, name, source):
+    """A folder under a path that every user can reach."""
+    target = os.path.join(folder, name)
     os.mkdir(target)
-    bind(build, target)
+    bind(source, target)
     return target
 
 
