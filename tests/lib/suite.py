@@ -111,9 +111,8 @@ def builds():
     """What must succeed before anything can be tested."""
     here = ["MODE=" + MODE, "B=" + B]
     yield _make("build/" + MODE, *here, "all", "unit-build", "fuzz-build")
-    if MODE == "debug":
-        yield _make("system/build_clang", "CC=clang", "B=build/clang",
-                    "all", "unit-build", "fuzz-build")
+    yield _make("system/build_clang", "MODE=debug", "CC=clang",
+                "B=build/clang", "all", "unit-build", "fuzz-build")
 
 
 def _unit_tests():
