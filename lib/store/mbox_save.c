@@ -12,7 +12,13 @@
 #include "lib/store/crlf.h"
 #include "lib/store/mbox.h"
 
-enum { CHUNK = 65536, LINE_MAX_HELD = 8192 };
+enum {
+	CHUNK = 65536,
+	LINE_MAX_HELD = 8192,
+	REPEAT_DISTANCE = 1 << 20, /* bytes that may have come meanwhile */
+};
+
+static const size_t rendered_max = (size_t)1 << 32;
 
 /* A message being added is written to memory first, in the form it will have
  * in the file: so the file is locked only for one write. */
@@ -21,6 +27,7 @@ struct item {
 	uint64_t header_n; /* its fields */
 	uint64_t size;     /* fields, empty line and body */
 	bool no_body;      /* the header never ended */
+	char *queue_id;    /* NULL: not a delivery from the queue */
 	char **keywords;
 	char *sender;
 	uint8_t flags;
@@ -91,6 +98,7 @@ mbox_save_message(
 		.at = sv->spool_n,
 		.keywords = copy_words(meta->keywords),
 		.sender = span_dup(meta->envelope_sender),
+		.queue_id = mem_strdup(meta->queue_id),
 		.flags = meta->flags & (uint8_t)~FLAG_RECENT,
 		.date_s = meta->internal_s != 0 ? meta->internal_s :
 						  clock_wall_us() / 1000000,
@@ -238,6 +246,7 @@ save_free(struct save **svp)
 			mem_free(k[n]);
 		mem_free(k);
 		mem_free(sv->items[i].sender);
+		mem_free(sv->items[i].queue_id);
 	}
 	mem_free(sv->items);
 	close(sv->spool);
@@ -420,6 +429,42 @@ append_rendered(
 	return -1;
 }
 
+/* A delivery whose answer was lost comes again, the same byte by byte but for
+ * the From_ line: our Received field and recipient are in it. It is looked
+ * for among what came last. */
+static bool
+delivered_before(struct save *sv, int fd, off_t size, int out)
+{
+	struct buf tail, new;
+	off_t from;
+	struct span text, id;
+	bool found = false;
+
+	if (sv->count != 1 || sv->items[0].queue_id == NULL)
+		return false;
+	/* "QIDR3": the id as it stands in Received. */
+	id = span_str(sv->items[0].queue_id);
+	id = span_slice(id, 0, span_rchr(id, 'R'));
+	buf_init(&tail, rendered_max);
+	buf_init(&new, rendered_max);
+	if (mbox_read_from(out, 0, &new) == 0) {
+		text = buf_span(&new);
+		while (text.n > 0 && text.p[0] == '\n')
+			text = span_skip(text, 1);
+		text = span_skip(text, span_chr(text, '\n'));
+		from = size - (off_t)(2 * text.n) - REPEAT_DISTANCE;
+		found = span_find(text, id) != SIZE_MAX &&
+		    (off_t)text.n <= size &&
+		    mbox_read_from(fd, from > 0 ? (uint64_t)from : 0,
+			&tail) == 0 &&
+		    span_find(buf_span(&tail), text) != SIZE_MAX &&
+		    fs_sync(fd, NULL) == 0;
+	}
+	buf_release(&tail);
+	buf_release(&new);
+	return found;
+}
+
 static int
 append_items(struct save *sv, int fd, struct err *e)
 {
@@ -437,7 +482,7 @@ append_items(struct save *sv, int fd, struct err *e)
 	if (out < 0)
 		return err_sys(e, "memory for a message");
 	rc = render(sv, fd, st.st_size, out, e);
-	if (rc == 0)
+	if (rc == 0 && !delivered_before(sv, fd, st.st_size, out))
 		rc = append_rendered(sv, fd, st.st_size, out, e);
 	close(out);
 	return rc;

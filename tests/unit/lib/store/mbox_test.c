@@ -173,6 +173,22 @@ a_delivery_is_read_back(void **state)
 }
 
 static void
+a_repeated_delivery_is_one(void **state)
+{
+	struct home *h = *state;
+	struct mailbox *mb;
+
+	deliver_text(h, "Received: by x id 4F00\n\na\n", "4F00R0");
+	deliver_text(h, "Received: by x id 4F01\n\na\n", "4F01R0");
+	deliver_text(h, "Received: by x id 4F00\n\na\n", "4F00R0");
+	deliver_text(h, "Received: by x id 4F00\n\na\nb\n", "4F00R1");
+	deliver_text(h, "Received: by x id 4F01\n\na\n", NULL);
+	mb = open_box(h, "INBOX");
+	assert_int_equal(mailbox_count(mb), 4);
+	mailbox_close(&mb);
+}
+
+static void
 flags_go_into_the_file(void **state)
 {
 	struct home *h = *state;
@@ -669,6 +685,7 @@ main(int argc, char *argv[])
 		cmocka_unit_test(a_file_is_cut_into_messages),
 		cmocka_unit_test(marks_are_read_and_hidden),
 		T(a_delivery_is_read_back),
+		T(a_repeated_delivery_is_one),
 		T(flags_go_into_the_file),
 		T(expunge_takes_messages_out),
 		T(uids_survive_the_loss_of_the_index),
