@@ -85,7 +85,7 @@ body_section(struct imap_lex *x, struct imap_fetch *f)
 	if (ascii_digit(imap_lex_peek(x)) && !section_part(x, s))
 		return false;
 	/* After "1." a word must follow, after "1" none may. */
-	if (s->part_count > 0 ? from.n != x->in.n && (x->in.p - 1)[0] == '.'
+	if (s->part_count > 0 ? from.p[from.n - x->in.n - 1] == '.'
 			      : imap_lex_peek(x) != ']') {
 		if (!section_text(x, s))
 			return false;

@@ -362,6 +362,43 @@ takes_long_or_chains(void **state)
 	buf_release(&out);
 }
 
+/* Byte by byte more of a command: no read beyond the end, an answer each
+ * time, and a reason with each refusal. */
+static void
+cut_anywhere(void **state)
+{
+	static const char *const rows[] = {
+		"a FETCH 1:*,3 (UID BODY.PEEK[1.HEADER.FIELDS (To {4}\r\nDate)]"
+		"<0.10>)",
+		"a UID SEARCH CHARSET UTF-8 OR (SUBJECT \"x \\\"y\") NOT 1:3",
+		"a UID STORE 135 +FLAGS.SILENT (\\Flagged kw)",
+		"a COPY 1:2 {3+}\r\nbox", "a LIST \"\" %*",
+		"a STATUS \"a b\" (MESSAGES UIDNEXT)" };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		for (size_t n = 0; n <= strlen(rows[i]); n++) {
+			uint8_t *cut = mem_alloc(n > 0 ? n : 1);
+			const char *why = NULL;
+			struct imap_cmd cmd;
+			struct arena a;
+			enum parse got;
+
+			memcpy(cut, rows[i], n);
+			arena_init(&a, 65536);
+			got = imap_cmd_parse(
+			    span_of(cut, n), IMAP_SELECTED, &a, &cmd, &why);
+			assert_true(got == PARSE_OK || got == PARSE_BAD);
+			if (n == strlen(rows[i]) && got != PARSE_OK)
+				fail_msg("%s: %s", rows[i], why);
+			if (got == PARSE_BAD)
+				assert_non_null(why);
+			arena_reset(&a);
+			mem_free(cut);
+		}
+	}
+}
+
 int
 main(void)
 {
@@ -370,6 +407,7 @@ main(void)
 		cmocka_unit_test(reads_mailbox_commands),
 		cmocka_unit_test(reads_message_commands),
 		cmocka_unit_test(reads_searches),
+		cmocka_unit_test(cut_anywhere),
 		cmocka_unit_test(refuses_bad_grammar),
 		cmocka_unit_test(knows_where_commands_belong),
 		cmocka_unit_test(survives_nesting),
