@@ -137,7 +137,8 @@ convert(iconv_t cd, struct span s, struct buf *out)
 		size_t room = sizeof(chunk);
 		const size_t got = iconv(cd, &from.p, &left, &to, &room);
 
-		buf_add(out, span_of(chunk, sizeof(chunk) - room));
+		/* Whole characters, but iconv's UTF-8 goes beyond U+10FFFF. */
+		as_it_is(span_of(chunk, sizeof(chunk) - room), out);
 		if (got != (size_t)-1 || errno == E2BIG)
 			continue;
 		utf8_put(out, 0xfffd);

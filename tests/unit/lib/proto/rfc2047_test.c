@@ -27,6 +27,11 @@ decodes_headers(void **state)
 		{ "folded\r\n text", "folded text" },
 		{ "=?utf-8?q?a", "=?utf-8?q?a" },
 		{ "raw \xc3\xbc \xff", "raw \xc3\xbc \xef\xbf\xbd" },
+		/* What iconv lets through, but is no character. */
+		{ "=?utf8?q?a=FC=AA=AA=AA=AA=AAb?=",
+		    "a\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"
+		    "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"
+		    "b" },
 		{ "=?iso-2022-jp?b?GyRCRnxLXBsoQg==?=",
 		    "\xe6\x97\xa5\xe6\x9c\xac" },
 	};
