@@ -223,12 +223,60 @@ long_parts_are_bad_not_lost(void **state)
 	buf_release(&b);
 }
 
+/* A copy of the first n bytes that ends where its memory ends. */
+static uint8_t *
+first_bytes(const char *text, size_t n)
+{
+	uint8_t *p = mem_alloc(n > 0 ? n : 1);
+
+	memcpy(p, text, n);
+	return p;
+}
+
+/* Byte by byte more of a mailbox: no read beyond the end, and what is one
+ * comes back from its canonical form. */
+static void
+cut_anywhere(void **state)
+{
+	static const char *const rows[] = { "a.b@c.test", "\"a \\\"b\"@c.test",
+		"a@[192.0.2.1]", "a@[IPv6:2001:db8::1]",
+		"j\xc3\xb6@m\xe2\x82\xac.test", "a..b@c.test." };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		for (size_t n = 0; n <= strlen(rows[i]); n++) {
+			uint8_t *cut = first_bytes(rows[i], n);
+			struct address one, two;
+			struct arena a;
+			struct buf b;
+			bool ok;
+
+			arena_init(&a, 4096);
+			buf_init(&b, 2048);
+			ok = address_parse(span_of(cut, n), &a, &one);
+			if (n == strlen(rows[i]))
+				assert_true(ok);
+			if (ok) {
+				address_print(&one, &b);
+				assert_true(
+				    address_parse(buf_span(&b), &a, &two));
+				assert_true(span_eq(one.local, two.local));
+				assert_true(span_eq(one.domain, two.domain));
+			}
+			buf_release(&b);
+			arena_reset(&a);
+			mem_free(cut);
+		}
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(mailboxes_that_are_right),
 		cmocka_unit_test(mailboxes_that_are_wrong),
+		cmocka_unit_test(cut_anywhere),
 		cmocka_unit_test(long_mailboxes_are_refused),
 		cmocka_unit_test(header_lists),
 		cmocka_unit_test(alias_lists),

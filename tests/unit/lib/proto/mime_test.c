@@ -200,11 +200,48 @@ survives_bombs(void **state)
 	buf_release(&b);
 }
 
+/* Byte by byte more of a message: no read beyond the end, and each part lies
+ * within what is there and within its parent. */
+static void
+cut_anywhere(void **state)
+{
+	static const char text[] =
+	    MULTI("a") "--a\r\n" MULTI("\"b c\"") "--b c\r\n"
+	    "Content-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\nhi\r\n"
+	    "--b c--\r\n--a\nA: b\n\nlf\n--a--\r\nend\r\n";
+
+	(void)state;
+	for (size_t n = 0; n < sizeof(text); n++) {
+		uint8_t *cut = mem_alloc(n > 0 ? n : 1);
+		struct mime m;
+
+		memcpy(cut, text, n);
+		mime_parse(span_of(cut, n), &m);
+		assert_false(m.truncated);
+		for (uint32_t i = 0; i < m.count; i++) {
+			const struct mime_part *p = &m.parts[i];
+
+			assert_true(p->header <= p->body);
+			assert_true(p->body <= p->end && p->end <= n);
+			if (p->parent == MIME_NONE)
+				continue;
+			assert_true(p->parent < i);
+			assert_true(m.parts[p->parent].body <= p->header);
+			assert_true(p->end <= m.parts[p->parent].end);
+		}
+		if (n == sizeof(text) - 1)
+			assert_int_equal(m.count, 5);
+		mime_release(&m);
+		mem_free(cut);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(finds_parts),
+		cmocka_unit_test(cut_anywhere),
 		cmocka_unit_test(nests),
 		cmocka_unit_test(finds_sections),
 		cmocka_unit_test(reads_types),

@@ -159,11 +159,55 @@ parameters(void **state)
 	buf_release(&b);
 }
 
+static bool
+within(struct span part, struct span line)
+{
+	return part.n == 0 ||
+	    (part.p >= line.p && part.p + part.n <= line.p + line.n);
+}
+
+/* Byte by byte more of a line: no read beyond the end, an answer each time,
+ * and what it points to lies within the line. */
+static void
+cut_anywhere(void **state)
+{
+	static const char *const rows[] = {
+		"MAIL FROM:<\"a b>\"@[IPv6:::1]> SIZE=10 BODY=8BITMIME",
+		"RCPT TO:<@x.test,@y.test:a@b.test> NOTIFY=NEVER ORCPT=rfc822;a",
+		"AUTH PLAIN AGEAYg==", "EHLO [1.2.3.4]", "BDAT 10 LAST" };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		for (size_t n = 0; n <= strlen(rows[i]); n++) {
+			uint8_t *cut = mem_alloc(n > 0 ? n : 1);
+			const struct span line = span_of(cut, n);
+			struct smtp_reject why;
+			struct smtp_cmd cmd;
+			enum parse got;
+
+			memcpy(cut, rows[i], n);
+			got = smtp_cmd_parse(line, &cmd, &why);
+			assert_true(got == PARSE_OK || got == PARSE_BAD);
+			if (n == strlen(rows[i]))
+				assert_int_equal(got, PARSE_OK);
+			if (got == PARSE_BAD) {
+				assert_true(why.code >= 500 && why.code < 600);
+				assert_true(within(why.detail, line));
+			} else {
+				assert_true(within(cmd.arg, line));
+				assert_true(within(cmd.mech, line));
+			}
+			mem_free(cut);
+		}
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(right_commands),
+		cmocka_unit_test(cut_anywhere),
 		cmocka_unit_test(wrong_commands),
 		cmocka_unit_test(parameters),
 	};
