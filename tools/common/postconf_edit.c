@@ -105,6 +105,7 @@ edit_text(struct edits *x, struct span text, struct buf *out)
 	}
 	for (size_t i = 0; x->how == POSTCONF_SET && i < x->count; i++) {
 		struct edit *edit = find(x, x->list[i].name);
+		BUG_ON(edit == NULL);
 		if (!edit->done)
 			put_setting(edit, out);
 		edit->done = true;
