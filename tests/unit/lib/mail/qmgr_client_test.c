@@ -29,6 +29,8 @@ hear(struct peer_log *l, const char *what, struct span detail)
 {
 	size_t n = strlen(l->heard);
 
+	if (detail.n == 0)
+		detail = SPAN("");
 	snprintf(l->heard + n, sizeof(l->heard) - n, "%s%.*s;", what,
 	    SPAN_FMT(detail));
 }

@@ -128,7 +128,7 @@ an_index_is_built_and_read(void **state)
 	static const char *const rows[][2] = { { "alice", "bob" },
 		{ "carol", "x, y" }, { NULL, NULL } };
 	struct stat st;
-	char where[128];
+	char where[160];
 
 	(void)state;
 	build("t", rows);
@@ -294,7 +294,7 @@ a_damaged_index_fails(void **state)
 static void
 texthash_reads_the_text(void **state)
 {
-	char where[128];
+	char where[160];
 
 	(void)state;
 	put_file("t",
@@ -393,7 +393,7 @@ bad_specs_are_refused(void **state)
 static void
 cidr_tables(void **state)
 {
-	char where[128];
+	char where[160];
 
 	(void)state;
 	put_file("t",

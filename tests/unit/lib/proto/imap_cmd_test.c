@@ -368,8 +368,7 @@ static void
 cut_anywhere(void **state)
 {
 	static const char *const rows[] = {
-		"a FETCH 1:*,3 (UID BODY.PEEK[1.HEADER.FIELDS (To {4}\r\nDate)]"
-		"<0.10>)",
+		"a FETCH 1:*,3 (BODY[1.HEADER.FIELDS (To {4}\r\nDate)]<0.10>)",
 		"a UID SEARCH CHARSET UTF-8 OR (SUBJECT \"x \\\"y\") NOT 1:3",
 		"a UID STORE 135 +FLAGS.SILENT (\\Flagged kw)",
 		"a COPY 1:2 {3+}\r\nbox", "a LIST \"\" %*",
