@@ -22,7 +22,30 @@ NO_CODE = {"lib/daemon/daemon.h", "lib/base/limits.h", "lib/base/list.h",
            "lib/base/mem.h", "lib/ipc/schema.h", "lib/daemon/programs.h"}
 # What reads bytes that others wrote.
 PARSERS = {"address", "header", "mime", "smtp_cmd", "smtp_server",
-           "smtp_client", "imap_server", "base64", "date"}
+           "smtp_client", "imap_server", "base64", "date", "record"}
+# Where each of them is fed byte by byte: its unit test, and what does it.
+BY_BYTE = {
+    "lib/proto/smtp_cmd": "cut_anywhere(void",
+    "lib/proto/smtp_server": "bytewise < 2",
+    "lib/proto/smtp_client": "bytewise < 2",
+    "lib/proto/imap_lex": "reads_byte_by_byte(void",
+    "lib/proto/imap_cmd": "cut_anywhere(void",
+    "lib/proto/imap_server": "steps[] = { SIZE_MAX, 1,",
+    "lib/proto/address": "cut_anywhere(void",
+    "lib/proto/header": "end_is_found_byte_by_byte(void",
+    "lib/proto/mime": "cut_anywhere(void",
+    "lib/queue/record": "for (size_t n = 0; n < b->n; n++)",
+}
+# Parts of daemons that are all sockets, processes and PAM: what they do is
+# shown by a system test only.
+BY_SYSTEM_TEST = {
+    "auth/pam": "privileged", "auth/pool": "auth", "auth/worker": "auth",
+    "auth/setup": "auth", "imapd/login": "imap", "imapd/spawn": "imap",
+    "local/aliases": "aliases", "local/forker": "privileged",
+    "local/job": "forward", "local/pool": "privileged",
+    "qmgr/agents": "queue", "smtpd/service": "smtpd",
+    "smtpd/session": "smtp",
+}
 
 
 def read(path):
@@ -55,6 +78,27 @@ def test_each_module_has_a_unit_test():
     untested = [h for h in sorted(public_headers())
                 if functions(h) and not functions(h) & called]
     cases.equal(untested, [], "without a test")
+
+
+def test_each_part_of_a_daemon_has_a_test():
+    folders = {os.path.dirname(p) for p in glob.glob("*/*_params.c")} | {
+        "auth", "bounce", "log", "master", "pickup", "resolver"}
+    parts = {p[:-2] for d in folders for p in glob.glob(d + "/*.c")
+             if os.path.exists(p[:-2] + ".h")}
+    mains = {p for p in parts
+             if re.search(r"^main\(", read(p + ".c"), re.M)}
+    without = [p for p in sorted(parts - mains)
+               if not p.endswith("_params") and p not in BY_SYSTEM_TEST
+               and not os.path.exists("tests/unit/%s_test.c" % p)]
+    cases.equal(without, [], "without a test")
+    for part, name in BY_SYSTEM_TEST.items():
+        assert part in parts, "%s is gone" % part
+        assert os.path.exists("tests/system/%s.py" % name), name
+
+
+def test_parsers_are_fed_byte_by_byte():
+    for module, does in BY_BYTE.items():
+        cases.contains(read("tests/unit/%s_test.c" % module), does)
 
 
 def test_each_parser_is_fuzzed():
