@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-# timeout: 420
+# timeout: 720
 # alone: it kills daemons until each was hit with work in hand
 """kill -9 of each daemon in turn while mails flow: none is lost.
 
@@ -33,7 +33,7 @@ import instance  # noqa: E402
 import mail  # noqa: E402
 
 KILLS = int(os.environ.get("KILLS", "10"))
-SECONDS = 200
+SECONDS = 400
 PROGRAMS = ["smtpd", "pickup", "qmgr", "local", "smtp", "bounce", "auth",
             "resolver", "log", "imap-login", "imap-spawn", "imap-session"]
 PAUSE_S = (0.05, 0.35)
