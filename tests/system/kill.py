@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 # timeout: 720
+# full: it takes until each daemon was hit often enough, up to ten minutes
 # alone: it kills daemons until each was hit with work in hand
 """kill -9 of each daemon in turn while mails flow: none is lost.
 
