@@ -93,12 +93,14 @@ def test_no_connection_is_dropped():
         for t in threads:
             t.start()
         try:
+            cases.wait_for("the first clients", lambda: served)
+            # A generation is new for its clients once it has started.
             for i in range(6):
+                known = set(served)
                 change(h, 3000 + i)
                 h.chappe("reload")
-                had = len(served)
-                cases.wait_for("clients of generation %d" % (i + 1),
-                               lambda n=had: len(served) > n + 10)
+                cases.wait_for("clients of a new generation",
+                               lambda seen=known: set(served) - seen)
         finally:
             stop.set()
             for t in threads:
