@@ -101,6 +101,9 @@ def test_no_connection_is_dropped():
                 h.chappe("reload")
                 cases.wait_for("clients of a new generation",
                                lambda seen=known: set(served) - seen)
+                had = len(served)
+                cases.wait_for("more clients of it",
+                               lambda n=had: len(served) > n + 10)
         finally:
             stop.set()
             for t in threads:
