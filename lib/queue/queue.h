@@ -67,7 +67,12 @@ struct queue_envelope {
 	struct span helo, protocol, sasl_user, sasl_method;
 	struct span message_id; /* for logs; may be empty */
 	int64_t uid;		/* local submitter, or -1 */
-	bool smtputf8;
+	struct span filter;	/* "transport:nexthop" that goes before the
+				   recipients' own (content_filter, FILTER);
+				   empty: none */
+	int64_t release_at_s;	/* not to be delivered before (RFC 4865); 0 */
+	bool smtputf8;		/* RFC 6531: the next hop must offer it */
+	bool requiretls;	/* RFC 8689: only over verified TLS */
 	enum queue_dir birth; /* QUEUE_ACTIVE, or QUEUE_HOLD */
 };
 
@@ -92,6 +97,12 @@ struct queue_id queue_writer_id(const struct queue_writer *w);
 /* Recipients may come at any time before commit (they are written in front
  * of the content all the same). */
 void queue_writer_rcpt(struct queue_writer *w, const struct queue_rcpt *r);
+/* Forgets the recipients given so far. */
+void queue_writer_clear_rcpts(struct queue_writer *w);
+/* The envelope as it will be written: may be changed until the commit, with
+ * spans from queue_writer_keep (or such that outlive the writer). */
+struct queue_envelope *queue_writer_envelope(struct queue_writer *w);
+struct span queue_writer_keep(struct queue_writer *w, struct span bytes);
 /* The Message-ID, when the header came by (before commit). */
 void queue_writer_message_id(struct queue_writer *w, struct span message_id);
 /* Content bytes, stored as they are. */

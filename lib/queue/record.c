@@ -29,6 +29,9 @@ enum envelope_field {
 	ENV_UID,
 	ENV_SMTPUTF8,
 	ENV_BIRTH,
+	ENV_FILTER,
+	ENV_RELEASE_AT,
+	ENV_REQUIRETLS,
 };
 enum rcpt_field {
 	RCPT_ADDRESS = 1,
@@ -290,6 +293,9 @@ record_envelope_put(struct buf *b, const struct queue_envelope *env)
 	put_number(b, ENV_UID, (uint64_t)(env->uid + 1));
 	put_number(b, ENV_SMTPUTF8, env->smtputf8);
 	put_number(b, ENV_BIRTH, env->birth);
+	put_field(b, ENV_FILTER, env->filter);
+	put_number(b, ENV_RELEASE_AT, (uint64_t)env->release_at_s);
+	put_number(b, ENV_REQUIRETLS, env->requiretls);
 	finish(b, at);
 }
 
@@ -346,6 +352,15 @@ envelope_field(struct queue_envelope *env, const struct field *f)
 	case ENV_BIRTH:
 		env->birth =
 		    number(f) == QUEUE_HOLD ? QUEUE_HOLD : QUEUE_ACTIVE;
+		break;
+	case ENV_FILTER:
+		env->filter = f->value;
+		break;
+	case ENV_RELEASE_AT:
+		env->release_at_s = (int64_t)number(f);
+		break;
+	case ENV_REQUIRETLS:
+		env->requiretls = number(f) != 0;
 		break;
 	}
 }

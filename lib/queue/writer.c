@@ -74,7 +74,7 @@ copy_envelope(struct queue_writer *w, const struct queue_envelope *env)
 	struct span *const copies[] = { &w->env.sender, &w->env.dsn_envid,
 		&w->env.encoding, &w->env.client_name, &w->env.client_addr,
 		&w->env.helo, &w->env.protocol, &w->env.sasl_user,
-		&w->env.sasl_method, &w->env.message_id };
+		&w->env.sasl_method, &w->env.message_id, &w->env.filter };
 
 	w->env = *env;
 	for (size_t i = 0; i < COUNT_OF(copies); i++)
@@ -112,6 +112,18 @@ queue_writer_size(const struct queue_writer *w)
 	return w->size;
 }
 
+struct queue_envelope *
+queue_writer_envelope(struct queue_writer *w)
+{
+	return &w->env;
+}
+
+struct span
+queue_writer_keep(struct queue_writer *w, struct span bytes)
+{
+	return arena_dup(&w->arena, bytes);
+}
+
 void
 queue_writer_message_id(struct queue_writer *w, struct span message_id)
 {
@@ -131,6 +143,14 @@ queue_writer_rcpt(struct queue_writer *w, const struct queue_rcpt *r)
 		buf_truncate(&w->front, before);
 		record_rcpt_put(&w->more, r);
 	}
+}
+
+void
+queue_writer_clear_rcpts(struct queue_writer *w)
+{
+	w->rcpt_count = 0;
+	buf_reset(&w->front);
+	buf_reset(&w->more);
 }
 
 /* ---- steps in a thread (or at once, without a loop) ---- */

@@ -113,6 +113,36 @@ write_one(struct queue *q, unsigned rcpts, unsigned late, unsigned pieces,
 }
 
 static void
+what_was_given_may_change_until_the_commit(void **state)
+{
+	const struct queue_envelope env = envelope();
+	struct queue *q = open_queue(NULL);
+	struct queue_writer *w = queue_writer_open(q, &env);
+	struct queue_message *m;
+	struct queue_rcpt rcpt;
+	struct queue_id id;
+
+	(void)state;
+	for (unsigned i = 0; i < 300; i++)
+		add_rcpt(w, i);
+	queue_writer_body(w, SPAN("body\r\n"));
+	queue_writer_clear_rcpts(w);
+	add_rcpt(w, 7);
+	queue_writer_envelope(w)->sender =
+	    queue_writer_keep(w, SPAN("other@example.com"));
+	queue_writer_envelope(w)->birth = QUEUE_HOLD;
+	assert_int_equal(queue_writer_commit_sync(&w, &id, NULL), 0);
+	assert_int_equal(queue_message_open(q, QUEUE_HOLD, id, O_RDONLY, true,
+	    &m, NULL), 0);
+	assert_int_equal(m->rcpt_count, 1);
+	assert_int_equal(queue_message_rcpts(m, 0, 1, &rcpt, NULL, NULL), 1);
+	assert_true(span_eq(m->env.sender, SPAN("other@example.com")));
+	queue_message_close(&m);
+	queue_remove(q, id, QUEUE_HOLD, NULL);
+	queue_close(&q);
+}
+
+static void
 assert_content(
     const struct queue_message *m, unsigned pieces, size_t piece_size)
 {
@@ -533,6 +563,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_written_is_read),
+		cmocka_unit_test(what_was_given_may_change_until_the_commit),
 		cmocka_unit_test(the_largest_list_of_recipients),
 		cmocka_unit_test(marks_and_notes_stay),
 		cmocka_unit_test(damage_is_seen),

@@ -26,7 +26,10 @@ sample(void)
 		.sasl_method = SPAN("PLAIN"),
 		.message_id = SPAN("<a@b>"),
 		.uid = 0,
+		.filter = SPAN("smtp:[127.0.0.1]:10024"),
+		.release_at_s = 2000000000,
 		.smtputf8 = true,
+		.requiretls = true,
 		.birth = QUEUE_HOLD,
 	};
 }
@@ -82,7 +85,10 @@ envelope_and_back(void **state)
 	assert_span(e.sasl_method, envelope.sasl_method);
 	assert_span(e.message_id, envelope.message_id);
 	assert_int_equal(e.uid, 0);
+	assert_span(e.filter, envelope.filter);
+	assert_int_equal(e.release_at_s, envelope.release_at_s);
 	assert_true(e.smtputf8);
+	assert_true(e.requiretls);
 	assert_int_equal(e.birth, QUEUE_HOLD);
 	buf_release(&b);
 }
