@@ -390,6 +390,13 @@ stream_tls_facts(const struct stream *s, struct tls_facts *out)
 	return true;
 }
 
+bool
+stream_tls_binding(
+    const struct stream *s, enum tls_binding kind, struct buf *out)
+{
+	return s->security == SEC_TLS && tls_binding_get(s->ssl, kind, out);
+}
+
 void
 stream_timeout(struct stream *s, uint64_t ms)
 {

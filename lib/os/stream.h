@@ -20,6 +20,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "lib/base/buf.h"
 #include "lib/base/err.h"
 #include "lib/base/span.h"
 #include "lib/os/loop.h"
@@ -91,6 +92,11 @@ void stream_tls_server(
 void stream_tls_client(struct stream *s, struct tls_ctx *ctx, const char *name);
 /* False when the stream is not (yet) encrypted. */
 bool stream_tls_facts(const struct stream *s, struct tls_facts *out);
+/* Appends the channel binding data of this connection. False, and nothing is
+ * appended, when the stream is not (yet) encrypted or has none of this kind:
+ * RFC 9266 4.2 (TLS 1.2 without extended master secret). */
+bool stream_tls_binding(
+    const struct stream *s, enum tls_binding kind, struct buf *out);
 
 /* `closed` with STREAM_TIMEOUT after ms without the timer being set again;
  * 0: no limit. Reading and writing do not move it: the owner says when. */

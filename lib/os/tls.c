@@ -335,20 +335,6 @@ tls_close(SSL **ref)
 	tls_ctx_free(&ctx);
 }
 
-void
-tls_facts_get(SSL *ssl, struct tls_facts *out)
-{
-	const SSL_CIPHER *cipher = SSL_get_current_cipher(ssl);
-
-	*out = (struct tls_facts){
-		.protocol = SSL_get_version(ssl),
-		.cipher = SSL_CIPHER_get_name(cipher),
-		.verified = SSL_get0_peer_certificate(ssl) != NULL &&
-			    SSL_get_verify_result(ssl) == X509_V_OK,
-	};
-	out->bits_used = SSL_CIPHER_get_bits(cipher, &out->bits_total);
-}
-
 int
 tls_err(SSL *ssl, int rc, const char *what, struct err *e)
 {

@@ -37,4 +37,10 @@ struct tls_facts {
 	bool verified;        /* peer's chain and name verified */
 };
 
+/* Kinds of channel binding, for SASL mechanisms that end in -PLUS. */
+enum tls_binding {
+	TLS_BINDING_EXPORTER,  /* "tls-exporter", RFC 9266 */
+	TLS_BINDING_END_POINT, /* "tls-server-end-point", RFC 5929 4 */
+};
+
 #endif

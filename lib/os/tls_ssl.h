@@ -8,6 +8,7 @@
 
 #include <openssl/ssl.h>
 
+#include "lib/base/buf.h"
 #include "lib/os/tls.h"
 
 /* A reference more; returns ctx. */
@@ -20,6 +21,8 @@ SSL *tls_open(
     struct tls_ctx *ctx, int fd, struct span prefix, const char *name);
 void tls_close(SSL **ssl);
 void tls_facts_get(SSL *ssl, struct tls_facts *out);
+/* As stream_tls_binding. */
+bool tls_binding_get(SSL *ssl, enum tls_binding kind, struct buf *out);
 /* What went wrong in the last call, which returned rc. Always -1; temporary,
  * 4.7.5 (RFC 7817: cryptographic failure) unless the connection was lost. */
 int tls_err(SSL *ssl, int rc, const char *what, struct err *e);

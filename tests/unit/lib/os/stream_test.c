@@ -528,6 +528,51 @@ verifies_names_and_addresses(void **state)
 	}
 }
 
+/* Both ends see the same, and another connection has another secret. */
+static void
+binds_channels(void **state)
+{
+	static const enum tls_binding kinds[] = { TLS_BINDING_EXPORTER,
+		TLS_BINDING_END_POINT };
+	struct buf a[2], b[2], earlier;
+
+	(void)state;
+	buf_init(&earlier, 64);
+	for (int round = 0; round < 2; round++) {
+		struct world *w;
+
+		setup((void **)&w);
+		secure(w, NULL, false);
+		for (int i = 0; i < 2; i++) {
+			buf_init(&a[i], 64);
+			buf_init(&b[i], 64);
+			assert_false(stream_tls_binding(
+			    w->a.stream, kinds[i], &a[i]));
+		}
+		/* Over TLS 1.3 the client is through before the server. */
+		w->a.stop_secured = true;
+		loop_run(w->loop);
+		for (int i = 0; i < 2; i++) {
+			assert_true(stream_tls_binding(
+			    w->a.stream, kinds[i], &a[i]));
+			assert_true(stream_tls_binding(
+			    w->b.stream, kinds[i], &b[i]));
+			assert_int_equal(a[i].n, 32);
+			assert_true(
+			    span_eq(buf_span(&a[i]), buf_span(&b[i])));
+		}
+		assert_false(span_eq(buf_span(&a[0]), buf_span(&a[1])));
+		assert_false(span_eq(buf_span(&a[0]), buf_span(&earlier)));
+		buf_add(&earlier, buf_span(&a[0]));
+		for (int i = 0; i < 2; i++) {
+			buf_release(&a[i]);
+			buf_release(&b[i]);
+		}
+		teardown((void **)&w);
+	}
+	buf_release(&earlier);
+}
+
 /* 220 in plain text goes first; what is said after asking for TLS does not
  * go out in plain text. */
 static void
@@ -705,6 +750,7 @@ main(void)
 		STREAM_TEST(an_unfinished_farewell_ends_with_the_loop),
 		STREAM_TEST(speaks_tls),
 		cmocka_unit_test(verifies_names_and_addresses),
+		cmocka_unit_test(binds_channels),
 		STREAM_TEST(starts_tls_in_the_middle),
 		STREAM_TEST(refuses_plain_text_before_tls),
 		STREAM_TEST(takes_buffered_bytes_as_tls),
