@@ -183,3 +183,15 @@ answered(void *arg, struct msg_in *m, const struct err *e)
 	else
 		refused(s, &bad);
 }
+
+static void
+ask(struct session *s, enum stage stage)
+{
+	if (stage == STAGE_MAIL && !s->local && s->sasl_user == NULL &&
+	    s->service->conf->smtpd_sasl_required)
+		stage_reject(s, 530, "5.7.0", "Authentication required");
+	else
+		stage_pass(s);
+}
+
+const struct gate auth_gate = { .name = "auth", .ask = ask };

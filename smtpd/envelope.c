@@ -21,7 +21,8 @@ transaction_free(struct session *s, struct transaction *tx)
 	queue_writer_abort(&tx->writer);
 	fixup_free(&tx->fixup);
 	buf_release(&tx->received);
-	table_release(&tx->seen);
+	buf_release(&tx->act.prepend);
+	recipients_release(&tx->rcpts);
 	arena_reset(&tx->arena);
 	mem_free(tx);
 }
@@ -31,6 +32,7 @@ envelope_abort(struct session *s)
 {
 	if (s->tx == NULL)
 		return;
+	stage_reset(s);
 	transaction_free(s, s->tx);
 	s->tx = NULL;
 	s->paused = false;
@@ -81,19 +83,28 @@ fill_envelope(struct session *s, struct transaction *tx)
 }
 
 static void
-begin(struct session *s, struct span sender, struct span encoding)
+welcome(struct session *s)
+{
+	session_answer(s, 250, "2.1.0", "Ok");
+}
+
+static void
+begin(struct session *s, struct span sender, struct span encoding,
+    const struct smtp_event *ev)
 {
 	struct transaction *tx = MEM_NEW(tx);
 
 	arena_init(&tx->arena, LIMIT_SMTP_TRANSACTION);
-	table_init(&tx->seen);
+	recipients_init(&tx->rcpts);
+	buf_init(&tx->act.prepend, LIMIT_HEADER_FIELD);
 	s->message_count = s->message_count % UINT16_MAX + 1;
 	s->log.trace = s->trace | s->message_count;
 	tx->env.sender = arena_dup(&tx->arena, sender);
 	tx->env.encoding = encoding;
+	tx->size = ev->size;
 	fill_envelope(s, tx);
 	s->tx = tx;
-	session_answer(s, 250, "2.1.0", "Ok");
+	stage_begin(s, STAGE_MAIL, ev->cmd, welcome);
 }
 
 static bool
@@ -102,11 +113,6 @@ sender_may_come(struct session *s)
 	if (s->leaving) {
 		session_answer(s, 421, "4.3.2",
 		    "Service restarting, closing transmission channel");
-		return false;
-	}
-	if (s->service->conf->smtpd_sasl_required && s->sasl_user == NULL &&
-	    !s->local) {
-		session_answer(s, 530, "5.7.0", "Authentication required");
 		return false;
 	}
 	if (!service_space(s->service)) {
@@ -133,7 +139,7 @@ envelope_mail(struct session *s, const struct smtp_event *ev)
 	    !router_qualify(s->service->router, path->text, &sender))
 		session_answer(s, 501, "5.1.7", "Bad sender address syntax");
 	else
-		begin(s, buf_span(&sender), encoding);
+		begin(s, buf_span(&sender), encoding, ev);
 	buf_release(&sender);
 }
 
@@ -161,54 +167,18 @@ open_writer(struct session *s)
 	log_info(&s->log, "client=%s%s", session_client(s), login);
 }
 
-/* False for a pair of addresses that the message has already. */
-static bool
-first_time(struct transaction *tx, struct span address, struct span orig)
-{
-	struct buf key;
-	bool first;
-
-	buf_init(&key, LIMIT_ADDRESS * 4);
-	buf_add(&key, address);
-	buf_byte(&key, 0);
-	buf_add(&key, orig);
-	first = table_put(&tx->seen, buf_span(&key), tx) == NULL;
-	buf_release(&key);
-	return first;
-}
-
 static void
-take_rcpt(struct session *s, const struct route_result *result)
+take_rcpt(struct session *s)
 {
 	struct transaction *tx = s->tx;
 
-	if (tx->queued_count + result->count > LIMIT_RCPT) {
+	open_writer(s);
+	if (!recipients_take(s, tx->route, NULL)) {
 		session_answer(s, 452, "4.5.3", "Error: too many recipients");
 		return;
 	}
-	open_writer(s);
-	for (size_t i = 0; i < result->count; i++) {
-		const struct route *route = &result->routes[i];
-		const struct queue_rcpt rcpt = {
-			.address = route->address,
-			.orig_address = result->address,
-			.transport = route->transport,
-			.nexthop = route->nexthop,
-			.flags = route->flags,
-		};
-
-		if (!first_time(tx, rcpt.address, rcpt.orig_address))
-			continue;
-		queue_writer_rcpt(tx->writer, &rcpt);
-		tx->queued_count++;
-		log_event(&s->log, "route", "%s -> %s: %s:%s (%s)",
-		    log_quote(tx->rcpt, 200), log_quote(route->address, 200),
-		    log_quote(route->transport, 60),
-		    log_quote(route->nexthop, 200),
-		    log_quote(route->reason, 300));
-	}
 	if (tx->rcpt_count++ == 0)
-		tx->first_rcpt = arena_dup(&tx->arena, result->address);
+		tx->first_rcpt = tx->route->address;
 	session_answer(s, 250, "2.1.5", "Ok");
 }
 
@@ -220,8 +190,32 @@ refuse_rcpt(struct session *s, unsigned code, const char *dsn,
 
 	snprintf(text, sizeof(text), "<%s>: %s", log_quote(s->tx->rcpt, 500),
 	    what);
-	session_log_reject(s, "RCPT", code, dsn, span_str(text), s->tx->rcpt);
+	session_log_reject(s, "reject", "RCPT", code, dsn, span_str(text), s->tx->rcpt);
 	session_answer(s, code, dsn, "%s", text);
+}
+
+/* The gates have nothing against it: what the router says goes. */
+static void
+answer_rcpt(struct session *s)
+{
+	const struct route_result *r = s->tx->route;
+	const bool may_relay = s->trusted || s->sasl_user != NULL;
+	char what[400];
+
+	if (r->class_known && !r->ours && !may_relay) {
+		refuse_rcpt(s, 554, "5.7.1", "Relay access denied");
+	} else if (r->code == 0) {
+		take_rcpt(s);
+	} else if (r->code == 501) {
+		session_answer(s, 501, "5.1.3",
+		    "Bad recipient address syntax");
+	} else {
+		snprintf(what, sizeof(what), "%s%s",
+		    r->err.kind == ERR_PERM || r->code == 452 ?
+			"Recipient address rejected: " : "",
+		    r->err.text);
+		refuse_rcpt(s, r->code, r->err.dsn, what);
+	}
 }
 
 static void routed(void *arg, const struct route_result *result);
@@ -238,28 +232,16 @@ static void
 routed(void *arg, const struct route_result *r)
 {
 	struct session *s = arg;
-	const bool may_relay = s->trusted || s->sasl_user != NULL;
-	char what[400];
 
-	if (r->class_known && !r->ours && !may_relay) {
-		refuse_rcpt(s, 554, "5.7.1", "Relay access denied");
-	} else if (r->code == 0) {
-		take_rcpt(s, r);
-	} else if (r->code == 501) {
-		session_answer(s, 501, "5.1.3",
-		    "Bad recipient address syntax");
-	} else if (r->code == 550 && s->local &&
+	if (r->code == 550 && s->local &&
 	    (s->tx->rcpt_flags & ROUTER_CHECK_USER)) {
 		/* A program that hands over a mail reads no replies: it gets
 		 * its bounce from local. */
 		route(s, 0);
-	} else {
-		snprintf(what, sizeof(what), "%s%s",
-		    r->err.kind == ERR_PERM || r->code == 452 ?
-			"Recipient address rejected: " : "",
-		    r->err.text);
-		refuse_rcpt(s, r->code, r->err.dsn, what);
+		return;
 	}
+	s->tx->route = recipients_keep(&s->tx->arena, r);
+	stage_begin(s, STAGE_RCPT, s->tx->rcpt_cmd, answer_rcpt);
 }
 
 void
@@ -277,5 +259,6 @@ envelope_rcpt(struct session *s, const struct smtp_event *ev)
 		return;
 	}
 	tx->rcpt = arena_dup(&tx->arena, ev->cmd->path.text);
+	tx->rcpt_cmd = ev->cmd;
 	route(s, ROUTER_CHECK_USER);
 }

@@ -5,22 +5,29 @@
 #include "lib/base/mem.h"
 
 static void
+welcome(struct session *s)
+{
+	session_offer(s);
+	session_answer(s, 250, "", "%s", s->service->common->myhostname);
+}
+
+static void
 hello(struct session *s, const struct smtp_event *ev)
 {
 	envelope_abort(s);
 	mem_free(s->helo);
 	s->helo = span_dup(
 	    span_str(log_quote(ev->cmd->arg, LIMIT_DOMAIN)));
-	session_offer(s);
-	session_answer(s, 250, "", "%s", s->service->common->myhostname);
+	stage_begin(s, STAGE_HELO, ev->cmd, welcome);
 }
 
 /* Postfix answers VRFY of anything it would take with 252; whether a user
  * exists is told to those who may relay only, as at RCPT. */
 static void
-vrfy(struct session *s, const struct smtp_event *ev)
+vrfy(struct session *s)
 {
-	session_answer(s, 252, "2.0.0", "%s", log_quote(ev->cmd->arg, 500));
+	session_answer(s, 252, "2.0.0", "%s",
+	    log_quote(stage_cmd(s)->arg, 500));
 }
 
 void
@@ -29,7 +36,7 @@ hello_event(struct session *s, const struct smtp_event *ev)
 	if (ev->type == SMTP_EVENT_HELLO) {
 		hello(s, ev);
 	} else if (ev->type == SMTP_EVENT_VRFY) {
-		vrfy(s, ev);
+		stage_begin(s, STAGE_VRFY, ev->cmd, vrfy);
 	} else {
 		envelope_abort(s);
 		s->securing = true;

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "lib/base/limits.h"
 #include "lib/base/mem.h"
 
 /*
@@ -30,13 +31,15 @@ body_out(void *arg, struct span bytes)
 	queue_writer_body(tx->writer, bytes);
 }
 
-void
-message_data(struct session *s)
+static void
+take_message(struct session *s)
 {
 	struct transaction *tx = s->tx;
 	const int64_t now_s = clock_wall_us() / 1000000;
 
-	buf_init(&tx->received, 4096);
+	recipients_write(tx);
+	buf_init(&tx->received, 4096 + LIMIT_HEADER_FIELD);
+	buf_add(&tx->received, buf_span(&tx->act.prepend));
 	received_field(s, tx->rcpt_count == 1 ? tx->first_rcpt : SPAN_EMPTY,
 	    s->log.qid, now_s, &tx->received);
 	tx->fixup_conf = (struct fixup_conf){
@@ -50,6 +53,12 @@ message_data(struct session *s)
 	};
 	tx->fixup = fixup_new(&tx->fixup_conf, body_out, tx);
 	session_answer(s, 354, "", "End data with <CR><LF>.<CR><LF>");
+}
+
+void
+message_data(struct session *s)
+{
+	stage_begin(s, STAGE_DATA, NULL, take_message);
 }
 
 static void
@@ -117,6 +126,19 @@ committed(void *arg, struct queue_id id, const struct err *e)
 	service_maybe_end(service);
 }
 
+/* What was decided on the way, into the envelope. */
+static void
+apply_actions(struct transaction *tx)
+{
+	struct queue_envelope *env = queue_writer_envelope(tx->writer);
+
+	if (tx->act.hold)
+		env->birth = QUEUE_HOLD;
+	if (tx->act.filter.n > 0)
+		env->filter = queue_writer_keep(tx->writer, tx->act.filter);
+	recipients_write(tx);
+}
+
 static void
 commit(struct session *s)
 {
@@ -127,10 +149,12 @@ commit(struct session *s)
 		.session = s,
 		.log = s->log,
 		.size = queue_writer_size(tx->writer),
-		.rcpt_count = tx->queued_count,
+		.rcpt_count = tx->rcpts.count,
 		.answers = s->service->engine.lmtp ? tx->rcpt_count : 1 };
+	apply_actions(tx);
 	s->service->commits++;
 	s->committing = c;
+	stage_reset(s);
 	s->tx = NULL;
 	queue_writer_commit(&tx->writer, committed, c);
 	transaction_free(s, tx);
@@ -144,17 +168,77 @@ message_forget(struct session *s)
 	s->committing = NULL;
 }
 
-/* Refuses the message that was just read; the transaction is over. */
-static void
-refuse(struct session *s, unsigned code, const char *dsn, const char *text)
+void
+message_refuse(struct session *s, unsigned code, const char *dsn,
+    struct span text)
 {
 	const unsigned count =
 	    s->service->engine.lmtp ? s->tx->rcpt_count : 1;
+	char copy[1024];
 
-	session_log_reject(s, "END-OF-MESSAGE", code, dsn, span_str(text),
-	    SPAN_EMPTY);
+	snprintf(copy, sizeof(copy), "%.*s", SPAN_FMT(text));
 	envelope_abort(s);
-	answer_all(s, count, code, dsn, text);
+	answer_all(s, count, code, dsn, copy);
+}
+
+static void
+refuse(struct session *s, unsigned code, const char *dsn, const char *text)
+{
+	session_log_reject(s, "reject", "END-OF-MESSAGE", code, dsn,
+	    span_str(text), SPAN_EMPTY);
+	message_refuse(s, code, dsn, span_str(text));
+}
+
+/* To be lost, says a table: the client hears what it would hear else. */
+static void
+discard(struct session *s)
+{
+	const unsigned count =
+	    s->service->engine.lmtp ? s->tx->rcpt_count : 1;
+	char text[64];
+
+	snprintf(text, sizeof(text), "Ok: queued as %s", s->log.qid);
+	envelope_abort(s);
+	answer_all(s, count, 250, "2.0.0", text);
+}
+
+static void finish(struct session *s);
+
+static void
+rcpt_added(struct session *s, const struct err *e)
+{
+	if (e != NULL)
+		message_refuse(s, 451, "4.3.0",
+		    SPAN("Error: queue file write error"));
+	else
+		finish(s);
+}
+
+/* The gates let it through: the recipients that tables add are routed, one
+ * after the other, then it goes to the disk. */
+static void
+finish(struct session *s)
+{
+	struct actions *act = &s->tx->act;
+	struct span address = act->redirect;
+
+	if (act->discard) {
+		discard(s);
+		return;
+	}
+	if (address.n > 0) {
+		act->redirect = SPAN_EMPTY;
+		recipients_clear(s);
+		recipients_add(s, address, rcpt_added);
+	} else if (act->added != NULL) {
+		address = act->added->address;
+		act->added = act->added->next;
+		recipients_add(s, address, rcpt_added);
+	} else if (s->tx->rcpts.count == 0) {
+		discard(s); /* a filter took them all away */
+	} else {
+		commit(s);
+	}
 }
 
 void
@@ -172,5 +256,5 @@ message_end(struct session *s)
 		return;
 	}
 	queue_writer_message_id(tx->writer, span_str(message_id));
-	commit(s);
+	stage_begin(s, STAGE_END, NULL, finish);
 }

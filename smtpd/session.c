@@ -57,8 +57,9 @@ session_protocol(const struct session *s)
 }
 
 void
-session_log_reject(struct session *s, const char *command, unsigned code,
-    const char *dsn, struct span text, struct span rcpt)
+session_log_reject(struct session *s, const char *what,
+    const char *command, unsigned code, const char *dsn, struct span text,
+    struct span rcpt)
 {
 	const struct log_ctx ctx = { .trace = s->log.trace };
 	char from[600] = "", to[600] = "";
@@ -68,8 +69,8 @@ session_log_reject(struct session *s, const char *command, unsigned code,
 		    log_quote(s->tx->env.sender, 500));
 	if (rcpt.n > 0)
 		snprintf(to, sizeof(to), " to=<%s>", log_quote(rcpt, 500));
-	log_info(&ctx, "%s: reject: %s from %s: %u%s%s %s;%s%s proto=%s%s%s%s",
-	    s->log.qid[0] != '\0' ? s->log.qid : "NOQUEUE", command,
+	log_info(&ctx, "%s: %s: %s from %s: %u%s%s %s;%s%s proto=%s%s%s%s",
+	    s->log.qid[0] != '\0' ? s->log.qid : "NOQUEUE", what, command,
 	    session_client(s), code, dsn[0] != '\0' ? " " : "", dsn,
 	    log_quote(text, 900), from, to, session_protocol(s),
 	    s->helo != NULL ? " helo=<" : "",
@@ -111,8 +112,8 @@ log_bad(struct session *s, const struct smtp_event *ev)
 	}
 	snprintf(text, sizeof(text), "%s%s", r->text,
 	    log_quote(r->detail, 200));
-	session_log_reject(s, smtp_verb_name(r->verb), r->code, r->dsn,
-	    span_str(text), SPAN_EMPTY);
+	session_log_reject(s, "reject", smtp_verb_name(r->verb), r->code,
+	    r->dsn, span_str(text), SPAN_EMPTY);
 }
 
 static void
@@ -253,8 +254,8 @@ may_go_on(const struct session *s)
 static void
 be_patient(struct session *s)
 {
-	const int64_t ms = s->paused || s->committing != NULL ?
-	    DISK_MS : s->service->conf->smtpd_timeout;
+	const int64_t ms = s->paused || s->committing != NULL ||
+		stage_waits(s) ? DISK_MS : s->service->conf->smtpd_timeout;
 
 	s->progress = false;
 	s->chunk_bytes = 0;
@@ -394,18 +395,34 @@ session_answer(struct session *s, unsigned code, const char *dsn,
 	send_delayed(s);
 }
 
-/* When the client's name is known and TLS, if it comes first, stands. */
 static void
-greet(struct session *s)
+say_greeting(struct session *s)
 {
-	if (s->greeted || s->name_query != NULL || s->securing)
-		return;
 	s->greeted = true;
-	log_info(&s->log, "connect from %s", session_client(s));
 	session_offer(s);
 	smtp_server_say(s->engine, 220, "",
 	    span_str(s->service->conf->smtpd_banner));
 	s->progress = true;
+	session_run(s);
+}
+
+/* When the client's name is known and TLS, if it comes first, stands. */
+static void
+greet(struct session *s)
+{
+	if (s->connected || s->name_query != NULL || s->securing)
+		return;
+	s->connected = true;
+	log_info(&s->log, "connect from %s", session_client(s));
+	stage_begin(s, STAGE_CONNECT, NULL, say_greeting);
+}
+
+void
+session_turn_away(struct session *s, unsigned code, const char *dsn,
+    struct span text)
+{
+	smtp_server_say(s->engine, code, dsn, text);
+	s->ended = true;
 	session_run(s);
 }
 
@@ -584,6 +601,7 @@ session_new(struct service *service, int fd, bool inet)
 	s->stream = stream_new(service->loop, fd, &limits, &handler, s);
 	s->patience = timer_new(service->loop, on_patience_lost, s);
 	buf_init(&s->delayed_text, REPLY_MAX);
+	buf_init(&s->stage.text, REPLY_MAX);
 	list_push(&service->sessions, &s->link);
 	service->session_count++;
 	if (!admit(s, fd, inet)) {
@@ -611,9 +629,10 @@ session_free(struct session *s)
 	dns_cancel(&s->name_query);
 	auth_abort(s);
 	message_forget(s);
-	if (s->greeted)
+	if (s->connected)
 		log_disconnect(s);
 	envelope_abort(s);
+	stage_end(s);
 	timer_free(&s->delay);
 	timer_free(&s->patience);
 	stream_finish(&s->stream, FINISH_MS);

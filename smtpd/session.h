@@ -6,7 +6,8 @@
  * One client's session. session.c moves bytes between the stream and the
  * protocol engine and hands each event to the part that answers it:
  * hello.c (HELO, EHLO, STARTTLS, VRFY), envelope.c (MAIL, RCPT),
- * message.c (DATA to 250), auth.c. Whatever waits for another daemon or for
+ * message.c (DATA to 250), auth.c; before they answer they ask the gates of
+ * stage.h, who say no for reasons of policy. Whatever waits for another daemon or for
  * the disk goes on in the background and answers the engine when it comes
  * back; the session may be gone by then, so each such wait is cancelled, or
  * (a message on its way to the disk) lives on its own.
@@ -17,19 +18,40 @@
 #include "lib/mail/fixup.h"
 #include "lib/os/log.h"
 #include "lib/os/stream.h"
+#include "smtpd/recipients.h"
 #include "smtpd/service.h"
+#include "smtpd/stage.h"
+
+/* What tables and filters want done with a message beside taking it. Spans
+ * live in the transaction's arena. */
+struct actions {
+	bool discard;         /* answer 250 and forget it */
+	bool hold;            /* into hold/ */
+	struct span filter;   /* "transport:nexthop" for all recipients */
+	struct span redirect; /* one recipient in place of all */
+	struct buf prepend;   /* header lines, with CRLF; until DATA */
+	struct added {        /* recipients to add (BCC) */
+		struct added *next;
+		struct span address;
+	} *added;
+};
 
 /* From MAIL to the end of data. */
 struct transaction {
 	struct arena arena;
 	struct queue_envelope env;  /* spans live in the arena */
-	struct queue_writer *writer; /* from the first recipient on */
+	uint64_t size;              /* declared with SIZE=, or 0 */
+	struct queue_writer *writer; /* from the first recipient on; its
+				       envelope is what counts then */
 	struct span first_rcpt;     /* for Received, with one recipient only */
 	struct span rcpt;           /* being looked up, as given */
 	unsigned rcpt_flags;        /* of the look-up under way */
-	struct table seen;          /* recipients queued */
+	const struct smtp_cmd *rcpt_cmd;  /* until RCPT is answered */
+	const struct route_result *route; /* of rcpt */
+	recipients_fn rcpt_added;
+	struct recipients rcpts;
 	unsigned rcpt_count;        /* accepted from the client */
-	uint32_t queued_count;      /* after expansion */
+	struct actions act;
 	struct fixup *fixup;        /* from DATA on */
 	struct fixup_conf fixup_conf;
 	struct buf received;
@@ -56,6 +78,7 @@ struct session {
 	char *sasl_mech;         /* while AUTH is under way */
 	uint64_t sasl_session;
 	struct transaction *tx;
+	struct stage_state stage;
 	struct commit *committing; /* a message on its way to the disk */
 	struct timer *patience;  /* how long the client may take */
 	bool progress;           /* it is to be set anew */
@@ -64,6 +87,7 @@ struct session {
 	unsigned delayed_code;
 	const char *delayed_dsn;
 	struct buf delayed_text;
+	bool connected;          /* "connect from" is in the log */
 	bool greeted;
 	bool securing;           /* a TLS handshake is due or under way */
 	bool not_reading;        /* the stream is paused */
@@ -95,9 +119,15 @@ void session_run(struct session *s);
 /* "NAME[ADDR]" for the log; in a ring of static buffers. */
 const char *session_client(const struct session *s);
 
-/* One "NOQUEUE: reject: ..." line, with the envelope as far as known. */
-void session_log_reject(struct session *s, const char *command,
-    unsigned code, const char *dsn, struct span text, struct span rcpt);
+/* One "NOQUEUE: reject: ..." line, with the envelope as far as known. what:
+ * "reject", "milter-reject". */
+void session_log_reject(struct session *s, const char *what,
+    const char *command, unsigned code, const char *dsn, struct span text,
+    struct span rcpt);
+
+/* Says so in place of the greeting and ends the session. */
+void session_turn_away(struct session *s, unsigned code, const char *dsn,
+    struct span text);
 
 /* What is offered to EHLO now. */
 void session_offer(struct session *s);
@@ -122,6 +152,9 @@ void transaction_free(struct session *s, struct transaction *tx);
 void message_data(struct session *s);
 void message_chunk(struct session *s, struct span bytes);
 void message_end(struct session *s);
+/* Refuses the message that was read whole; the transaction is over. */
+void message_refuse(struct session *s, unsigned code, const char *dsn,
+    struct span text);
 /* The session is ending: what is on its way goes on without it. */
 void message_forget(struct session *s);
 /* auth.c */

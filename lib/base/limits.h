@@ -20,7 +20,8 @@ enum {
 	LIMIT_LOCAL_PART = 512,       /* 4.5.3.1.1: 64 */
 	LIMIT_DOMAIN = 255,           /* 4.5.3.1.2: 255 */
 	LIMIT_SASL_LINE = 12288,      /* RFC 4954 4 */
-	LIMIT_SMTP_TRANSACTION = 1 << 20, /* arena of one transaction */
+	LIMIT_SMTP_TRANSACTION = 1 << 25, /* arena of one transaction: all
+	                                     recipients with their routes */
 	LIMIT_RCPT = 50000,           /* recipients of one message at most,
 	                                 whatever the parameters say */
 
