@@ -63,6 +63,7 @@ PARAMS := $(wildcard */*_params.c)
 LIB_SRC := $(wildcard lib/*/*.c) $(PARAMS)
 UNIT := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*/*_test.c \
 	tests/unit/*/*/*_test.c))
+BENCH := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c))
 FUZZ := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/*_fuzz.c))
 
 LIB := $(B)/libchappe.a
@@ -138,10 +139,21 @@ $(FUZZ): $(B)/%: $(B)/%.o $(LIB)
 fuzz-build: $(FUZZ)
 .PHONY: fuzz-build
 
+# ---- benches ----
+# Chappe beside Postfix, both private: see tests/bench/smtp.py, which also
+# says what needs root. CELL="accept-10x100-1k calls": only these.
+$(BENCH): $(B)/%: $(B)/%.o
+	$(CC) $(ALL_LDFLAGS) -o $@ $< -lssl -lcrypto
+bench-build: $(BENCH)
+bench-smtp: deps-check
+	@$(MAKE) --no-print-directory -s MODE=release all bench-build
+	@MODE=release B=build/release tests/bench/smtp.py $(CELL)
+.PHONY: bench-build bench-smtp
+
 # ---- check -----------------------------------------------------------------
 # Every target below that needs packages gets them by tests/deps first; with
 # DEPS=no nothing is installed: what is missing is named, and that is all.
-unit-build: $(UNIT)
+unit-build: $(UNIT) bench-build
 deps:
 	@tests/deps build
 deps-check:
