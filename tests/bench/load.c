@@ -48,7 +48,7 @@ static const char usage_text[] =
 struct options {
 	long sessions, units, passes, size, wait_s, rate;
 	bool tls;
-	const char *algorithms;
+	char *algorithms;
 	char **steps;
 	int step_count, loop_at; /* -1: no loop */
 };
