@@ -42,8 +42,9 @@ vector_free(struct vector *v)
 	mem_free(v->items);
 }
 
+/* shared: the number under which it has the shared table, or -1. */
 static void
-make_argv(const struct service *s, struct vector *v)
+make_argv(const struct service *s, int shared, struct vector *v)
 {
 	struct buf kinds;
 
@@ -65,6 +66,10 @@ make_argv(const struct service *s, struct vector *v)
 	if (s->listener_count > 0) {
 		push_copy(v, "-l");
 		push_copy(v, buf_cstr(&kinds));
+	}
+	if (shared >= 0) {
+		push_copy(v, "-m");
+		push(v, mem_printf("%d", shared));
 	}
 	for (size_t i = 0; s->plan->args[i] != NULL; i++)
 		push_copy(v, s->plan->args[i]);
@@ -106,26 +111,31 @@ static int
 spawn(struct child *c, int control, struct err *e)
 {
 	const struct service *s = c->service;
-	const size_t count = FDS_FIXED + s->listener_count + 1;
-	int *fds = mem_alloc(count * sizeof(*fds));
+	size_t count = FDS_FIXED + s->listener_count;
+	int *fds = mem_alloc((count + 2) * sizeof(*fds));
 	struct vector argv = { 0 }, env = { 0 };
-	int ret;
+	int shared = -1, ret;
 
-	make_argv(s, &argv);
-	make_env(&env);
 	fds[0] = fds[1] = -1;
 	fds[2] = s->master->stderr_pipe[1];
 	fds[CONTROL] = control;
 	for (size_t i = 0; i < s->listener_count; i++)
 		fds[FDS_FIXED + i] = s->listeners[i]->fd;
-	fds[count - 1] = c->slot_fd;
+	if (c->slot_fd >= 0)
+		fds[count++] = c->slot_fd;
+	if (s->plan->program->needs_shared) {
+		shared = (int)count;
+		fds[count++] = s->master->shared_fd;
+	}
+	make_argv(s, shared, &argv);
+	make_env(&env);
 	{
 		const struct proc_spec spec = {
 			.path = s->plan->path,
 			.argv = argv.items,
 			.env = env.items,
 			.fds = fds,
-			.fd_count = c->slot_fd < 0 ? count - 1 : count,
+			.fd_count = count,
 			.prepare = become_user,
 			.arg = s->plan,
 		};

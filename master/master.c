@@ -18,6 +18,7 @@
 #include "lib/os/log.h"
 #include "lib/os/notify.h"
 #include "lib/os/proc.h"
+#include "lib/os/shared_table.h"
 
 enum { LOG_LEAVES_MS = 3000 };
 
@@ -335,7 +336,8 @@ prepare(struct master *m, struct err *e)
 	    (m->root && tree_make_logs(m->config, e) != 0) ||
 	    lock_pid_file(m->config->common.queue_directory, &m->lock_fd,
 		&killed, e) != 0 ||
-	    bind_listeners(m, killed, e) != 0)
+	    bind_listeners(m, killed, e) != 0 ||
+	    shared_table_create(&m->shared_fd, e) != 0)
 		return -1;
 	proc_raise_files(NULL);
 	if (priv_not_dumpable(e) != 0)

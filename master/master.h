@@ -155,6 +155,7 @@ struct master {
 	int inotify_fd;
 	int stderr_pipe[2];
 	int lock_fd;  /* pid/master.pid */
+	int shared_fd; /* lib/os/shared_table.h; ours to hand on only */
 	int ready_fd; /* chappe start waits; -1: told */
 	bool root, started, reloading, stopping, log_last;
 	unsigned generation;

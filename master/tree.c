@@ -30,6 +30,7 @@ static const struct directory {
 	{ "private", O_ROOT, G_IPC, 0750, false },
 	{ "pid", O_ROOT, G_MAIL, 0775, false },
 	{ "trace", O_LOG, G_ADMIN, 02750, false },
+	{ "memory", O_SMTPD, G_MAIL, 02770, false },
 };
 
 struct ids {

@@ -68,6 +68,9 @@ inherit(struct daemon *d, struct err *e)
 		    sock_set_nonblock(fd, true, e) != 0)
 			return err_sys(e, "descriptor %d", fd);
 	}
+	if (d->options.shared_fd >= 0 &&
+	    fcntl(d->options.shared_fd, F_SETFD, FD_CLOEXEC) != 0)
+		return err_sys(e, "descriptor %d", d->options.shared_fd);
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &files);
@@ -280,6 +283,12 @@ int
 daemon_slot(const struct daemon *d)
 {
 	return d->slot;
+}
+
+int
+daemon_shared_fd(const struct daemon *d)
+{
+	return d->options.shared_fd;
 }
 
 const char *

@@ -11,12 +11,13 @@
  *
  * How master starts a daemon (nothing else may start one):
  *   PROGRAM -c CONFDIR -n SERVICE -g GENERATION [-o name=value]...
- *           -l KIND[,KIND...] [ARGUMENT...]
+ *           -l KIND[,KIND...] [-m DESCRIPTOR] [ARGUMENT...]
  * KIND is "inet", "unix", "imap" or "imaps" (inet listeners that master made
  * from protocols, listen, imap_port and imaps_port), one for each inherited
  * listener. Descriptor 3 is
  * the control channel to master (SOCK_SEQPACKET), 4 and up the listeners in
- * that order; all else is closed but 0-2 (/dev/null, and stderr). master has
+ * that order, DESCRIPTOR the memory of lib/os/shared_table.h for programs that
+ * have a use for it; all else is closed but 0-2 (/dev/null, and stderr). master has
  * already set the user for programs that do not run as root. A daemon sends
  * MSG_READY when it serves, ends when the control channel closes (master
  * died) after finishing what it holds, and gives its last status by its exit
@@ -88,6 +89,9 @@ const struct daemon_listener *daemon_listeners(const struct daemon *d,
     size_t *out_count);
 /* Queue-id slot given by master (MSG_SLOT came before start), or -1. */
 int daemon_slot(const struct daemon *d);
+/* The memory that the servers share, for shared_table_attach; -1: master gave
+ * none. */
+int daemon_shared_fd(const struct daemon *d);
 
 /* Path of a service's socket: queue_directory/private/NAME (public/NAME). */
 const char *daemon_socket(const struct daemon *d, const char *name,

@@ -11,6 +11,7 @@
 enum {
 	CONTROL_FD = 3, /* then the listeners */
 	LISTENERS_MAX = 64,
+	FD_MAX = 255,
 	OVERRIDES_MAX = 256,
 };
 
@@ -23,6 +24,7 @@ struct daemon_options {
 	size_t override_count;
 	struct daemon_listener listeners[LISTENERS_MAX];
 	size_t listener_count;
+	int shared_fd; /* -1: none */
 	char *const *args;
 };
 

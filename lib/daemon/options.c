@@ -29,12 +29,14 @@ int
 daemon_options_parse(int argc, char *argv[], struct daemon_options *out,
     struct err *e)
 {
+	uint64_t number;
 	int c;
 
 	memset(out, 0, sizeof(*out));
+	out->shared_fd = -1;
 	optind = 1;
 	opterr = 0;
-	while ((c = getopt(argc, argv, "+c:d:g:l:n:o:")) != -1) {
+	while ((c = getopt(argc, argv, "+c:d:g:l:m:n:o:")) != -1) {
 		switch (c) {
 		case 'c':
 			out->conf_dir = optarg;
@@ -48,6 +50,13 @@ daemon_options_parse(int argc, char *argv[], struct daemon_options *out,
 		case 'l':
 			if (listeners_parse(optarg, out, e) != 0)
 				return -1;
+			break;
+		case 'm':
+			if (!span_u64(span_str(optarg), FD_MAX, &number) ||
+			    number <= CONTROL_FD)
+				return err_set(e, ERR_PERM, "5.3.5",
+				    "bad descriptor: %s", optarg);
+			out->shared_fd = (int)number;
 			break;
 		case 'n':
 			out->service = optarg;

@@ -26,6 +26,7 @@ const struct program programs[] = {
 	    .stream_socket = true,
 	    .needs_keys = true,
 	    .needs_slot = true,
+	    .needs_shared = true,
 	    .params = smtpd_params },
 	{ .name = "pickup",
 	    .user_param = "mail_owner",

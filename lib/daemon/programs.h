@@ -21,6 +21,7 @@ struct program {
 	bool single;             /* never more than one living process */
 	bool needs_keys;         /* gets MSG_KEYS */
 	bool needs_slot;         /* gets MSG_SLOT: it accepts mail */
+	bool needs_shared;       /* gets -m: the table of all servers */
 	bool is_agent;           /* registers with qmgr: named in MSG_PIDS */
 	const struct param *params; /* its table, or NULL */
 };

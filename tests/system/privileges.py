@@ -107,6 +107,7 @@ def test_the_queue_has_owners_and_modes():
         "private": ("root", "chappe-ipc", 0o750),
         "pid": ("root", "chappe", 0o775),
         "trace": ("chappe-log", "chappe-adm", 0o2750),
+        "memory": ("chappe-smtpd", "chappe", 0o2770),
     }
     for name, (user, group, mode) in rows.items():
         st = os.stat(os.path.join(os.environ["QUEUE_DIR"], name))

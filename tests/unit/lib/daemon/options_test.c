@@ -41,12 +41,13 @@ what_master_gives(void **state)
 
 	(void)state;
 	assert_int_equal(parse("smtpd -c /etc/chappe -n submission -g 3 "
-			       "-o a=b -o c=d -l inet,unix,imaps -d ipc "
+			       "-o a=b -o c=d -l inet,unix,imaps -m 8 -d ipc "
 			       "-- one two", &o, &e), 0);
 	assert_string_equal(o.conf_dir, "/etc/chappe");
 	assert_string_equal(o.service, "submission");
 	assert_string_equal(o.generation, "3");
 	assert_string_equal(o.debug, "ipc");
+	assert_int_equal(o.shared_fd, 8);
 	assert_int_equal(o.override_count, 2);
 	assert_string_equal(o.overrides[1], "c=d");
 	assert_int_equal(o.listener_count, 3);
@@ -67,7 +68,8 @@ nobody_else_starts_a_daemon(void **state)
 {
 	static const char *const lines[] = { "smtpd", "smtpd -c /etc/chappe",
 		"smtpd -n x", "smtpd -c x -n y -Z", "smtpd -c",
-		"smtpd -c x -n y -l muchtoolong" };
+		"smtpd -c x -n y -l muchtoolong", "smtpd -c x -n y -m 2",
+		"smtpd -c x -n y -m 8x" };
 	static struct daemon_options o;
 	struct err e;
 
