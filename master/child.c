@@ -236,6 +236,9 @@ on_message(void *arg, struct msg_in *m)
 	case MSG_FULL:
 		service_full(c->service);
 		break;
+	case MSG_COMPANY:
+		service_company(c->service);
+		break;
 	case MSG_CHILD_STATUS:
 		msg_get_str(m, F_TEXT, c->status, sizeof(c->status));
 		break;

@@ -186,6 +186,8 @@ void service_child_ready(struct service *s);
 void service_child_ended(
     struct service *s, const struct child *c, bool in_order);
 void service_full(struct service *s);
+/* One of its processes could share its work: another starts, up to the limit. */
+void service_company(struct service *s);
 /* Nothing more to come from the last start or reload. */
 bool service_settled(const struct service *s);
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,7 +15,11 @@
 #include "lib/base/mem.h"
 #include "lib/os/log.h"
 
-enum { ARENA_MAX = 1 << 20, FINGERPRINT_MAX = 1 << 20 };
+enum {
+	ARENA_MAX = 1 << 20,
+	FINGERPRINT_MAX = 1 << 20,
+	CORES_MAX = 32, /* there are but 256 slots for all who accept mail */
+};
 
 static int
 at_line(const struct plan *p, struct err *e)
@@ -61,6 +66,17 @@ add_sockets(struct plan *p, const struct common_conf *common,
 	return plan_add_inet(p, common, line->name, e);
 }
 
+/* Those that this process, and so its children, may use. */
+static int
+cores(void)
+{
+	cpu_set_t set;
+	const int n = sched_getaffinity(0, sizeof(set), &set) == 0 ?
+	    CPU_COUNT(&set) : (int)sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n < 1 ? 1 : n > CORES_MAX ? CORES_MAX : n;
+}
+
 static int
 process_limit(const struct plan *p, const struct config *c,
     const struct master_service *line)
@@ -69,6 +85,8 @@ process_limit(const struct plan *p, const struct config *c,
 		return 1;
 	if (line->process_limit >= 0)
 		return line->process_limit;
+	if (p->program->per_core)
+		return cores();
 	return (int)c->common.default_process_limit;
 }
 

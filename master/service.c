@@ -325,13 +325,26 @@ service_child_ended(struct service *s, const struct child *c, bool in_order)
 	master_quit_if_done(m);
 }
 
+static bool
+may_grow(const struct service *s)
+{
+	return !s->master->stopping && !s->removed &&
+	       !timer_active(s->throttle) && !has_starting(s);
+}
+
+void
+service_company(struct service *s)
+{
+	if (may_grow(s) && !at_limit(s))
+		start(s);
+}
+
 void
 service_full(struct service *s)
 {
 	const uint64_t now = loop_now_ms(s->master->loop);
 
-	if (s->master->stopping || s->removed || timer_active(s->throttle) ||
-	    has_starting(s))
+	if (!may_grow(s))
 		return;
 	if (!at_limit(s)) {
 		start(s);

@@ -11,7 +11,7 @@
 
 /* Descriptors that are not for clients: the queue, other daemons, a file per
  * message being written. */
-enum { FDS_KEPT = 64, SPACE_MS = 1000 };
+enum { FDS_KEPT = 64, SPACE_MS = 1000, COMPANY_FROM = 4 };
 
 static struct service *the_service; /* one a process: see the header */
 
@@ -202,7 +202,6 @@ service_client(struct daemon *d, int fd, const struct daemon_listener *l)
 {
 	struct service *s = the_service;
 
-	(void)d;
 	if (s->session_count >= session_limit(s)) {
 		log_warning(NULL, "all %zu sessions are in use",
 		    s->session_count);
@@ -210,6 +209,8 @@ service_client(struct daemon *d, int fd, const struct daemon_listener *l)
 		return;
 	}
 	session_new(s, fd, l->inet);
+	if (s->session_count >= COMPANY_FROM)
+		daemon_ask_company(d);
 }
 
 /* ---- the end ---- */

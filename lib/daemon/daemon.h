@@ -105,6 +105,9 @@ void daemon_sandbox_file(struct sandbox *s, const char *path, int rights);
 
 /* Stops (starts again) accepting: for a daemon that is full. */
 void daemon_accept(struct daemon *d, bool on);
+/* There is work for another process of the service: master starts one, up to
+ * the limit. To be called as often as one likes. */
+void daemon_ask_company(struct daemon *d);
 /* Ends the loop and the process. */
 void daemon_exit(struct daemon *d, int status);
 

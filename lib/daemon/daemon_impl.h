@@ -46,6 +46,7 @@ struct daemon {
 	struct timer *accept_again;
 	bool root;         /* not a private instance */
 	bool accepting, leaving;
+	uint64_t ask_again_ms; /* daemon_ask_company: not before */
 	bool keys_seen;
 	int slot;
 	int status;

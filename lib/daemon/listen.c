@@ -6,8 +6,9 @@
 #include "lib/os/log.h"
 
 enum {
-	ACCEPTS_A_ROUND = 8,  /* leave some for the other processes */
+	ACCEPTS_A_ROUND = 4,  /* leave some for the other processes */
 	FULL_PAUSE_MS = 200,  /* when there are no more descriptors */
+	COMPANY_MS = 1000,    /* between two questions */
 };
 
 struct listener_arg {
@@ -40,6 +41,7 @@ on_listener(void *arg, int events)
 	struct err e;
 
 	(void)events;
+	watch_yield(d->watches[a->l->index]);
 	for (int i = 0; i < ACCEPTS_A_ROUND; i++) {
 		int fd;
 		int n = sock_accept(a->l->fd, &fd, NULL, &e);
@@ -71,6 +73,7 @@ daemon_listen_start(struct daemon *d)
 		args[i] = (struct listener_arg){ d, &d->options.listeners[i] };
 		d->watches[i] = watch_new(d->loop, args[i].l->fd, on_listener,
 		    &args[i]);
+		watch_shared(d->watches[i]);
 	}
 	update(d);
 }
@@ -88,6 +91,20 @@ daemon_listen_stop(struct daemon *d)
 			close(l->fd);
 		l->fd = -1;
 	}
+}
+
+void
+daemon_ask_company(struct daemon *d)
+{
+	const uint64_t now = loop_now_ms(d->loop);
+	struct msg_out m;
+
+	if (d->control == NULL || d->leaving || now < d->ask_again_ms)
+		return;
+	d->ask_again_ms = now + COMPANY_MS;
+	msg_begin(&m, MSG_COMPANY, 0, 0);
+	channel_send(d->control, &m);
+	msg_out_release(&m);
 }
 
 void

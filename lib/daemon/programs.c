@@ -24,6 +24,7 @@ const struct program programs[] = {
 	{ .name = "smtpd",
 	    .user_param = "smtpd_owner",
 	    .stream_socket = true,
+	    .per_core = true,
 	    .needs_keys = true,
 	    .needs_slot = true,
 	    .needs_shared = true,

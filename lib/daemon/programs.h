@@ -19,6 +19,7 @@ struct program {
 	const int *caps;         /* capabilities kept, ended by -1; NULL none */
 	bool stream_socket;      /* its unix listeners are SOCK_STREAM */
 	bool single;             /* never more than one living process */
+	bool per_core;           /* "-" in master.cf: a process for each core */
 	bool needs_keys;         /* gets MSG_KEYS */
 	bool needs_slot;         /* gets MSG_SLOT: it accepts mail */
 	bool needs_shared;       /* gets -m: the table of all servers */

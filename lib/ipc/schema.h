@@ -26,6 +26,7 @@
 	X(MSG_SLOT, 16)         /* master: F_SLOT for queue ids */             \
 	X(MSG_FULL, 17)         /* child: start another process if allowed */  \
 	X(MSG_CHILD_STATUS, 18) /* child: F_TEXT, for chappe status */         \
+	X(MSG_COMPANY, 190)     /* child: another process would have work */   \
 	/* qmgr, from accepting processes */                                   \
 	X(MSG_QMGR_NEW, 30)     /* a durable message is in the queue */        \
 	X(MSG_QMGR_ACCEPTOR, 31)/* I accept mail: F_SLOT */                    \

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <time.h>
 
 #include "lib/os/loop_uv.h"
@@ -12,6 +13,8 @@ struct loop {
 	uv_loop_t uv;
 	uv_async_t wake; /* also keeps an otherwise empty loop running */
 	uv_idle_t idle;	 /* runs while there is something deferred */
+	uv_check_t check; /* runs while a shared watch is to be made one */
+	struct list unshared; /* those, struct watch */
 	struct list deferred;
 	struct list signals;
 	struct list orphans;
@@ -27,9 +30,12 @@ struct timer {
 
 struct watch {
 	uv_poll_t uv;
+	struct loop *loop;
 	watch_fn fn;
 	void *arg;
 	int events;
+	bool shared;
+	struct list unshared; /* in the loop's list, or alone */
 };
 
 struct signal_watch {
@@ -101,7 +107,9 @@ loop_new(void)
 	must(uv_loop_init(&loop->uv));
 	must(uv_async_init(&loop->uv, &loop->wake, on_wake));
 	must(uv_idle_init(&loop->uv, &loop->idle));
-	loop->wake.data = loop->idle.data = loop;
+	must(uv_check_init(&loop->uv, &loop->check));
+	list_init(&loop->unshared);
+	loop->wake.data = loop->idle.data = loop->check.data = loop;
 	return loop;
 }
 
@@ -293,19 +301,83 @@ timer_free(struct timer **ref)
 /* ---- descriptors ---- */
 static void on_poll(uv_poll_t *h, int status, int events);
 
+/* ---- those that several processes watch ---- */
+
+/* libuv has no EPOLLEXCLUSIVE, which can't be set on a descriptor that is
+ * watched already: it is taken out of libuv's epoll descriptor and put in
+ * anew, behind libuv's back, which never changes what it waits for of such a
+ * descriptor and takes it out by its number. As it goes in last, the other
+ * processes are woken first the next time. */
+static void
+enter_shared(struct watch *w, struct loop *loop)
+{
+	const int epoll = uv_backend_fd(&loop->uv);
+	struct epoll_event e = { .events = EPOLLIN | EPOLLEXCLUSIVE };
+	int fd;
+
+	must(uv_fileno((const uv_handle_t *)&w->uv, &fd));
+	e.data.fd = fd;
+	/* Not there: libuv has not got to it yet. */
+	if (epoll_ctl(epoll, EPOLL_CTL_DEL, fd, &e) == 0)
+		BUG_ON(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e) != 0);
+}
+
+/* libuv has waited, and so has put all watches in. */
+static void
+on_check(uv_check_t *h)
+{
+	struct loop *loop = h->data;
+	struct list *link;
+
+	while ((link = list_first(&loop->unshared)) != NULL) {
+		list_remove(link);
+		enter_shared(CONTAINER_OF(link, struct watch, unshared), loop);
+	}
+	uv_check_stop(h);
+}
+
+static void
+share_later(struct watch *w)
+{
+	struct loop *loop = w->loop;
+
+	list_remove(&w->unshared);
+	list_push(&loop->unshared, &w->unshared);
+	must(uv_check_start(&loop->check, on_check));
+}
+
+void
+watch_shared(struct watch *w)
+{
+	w->shared = true;
+}
+
+void
+watch_yield(struct watch *w)
+{
+	if (w->shared && w->events != 0 && list_empty(&w->unshared))
+		enter_shared(w, w->loop);
+}
+
 static void
 arm(struct watch *w)
 {
 	int events = 0;
 
+	BUG_ON(w->shared && (w->events & WATCH_WRITE));
+
 	if (w->events & WATCH_READ)
 		events |= UV_READABLE;
 	if (w->events & WATCH_WRITE)
 		events |= UV_WRITABLE;
-	if (events == 0)
+	list_remove(&w->unshared);
+	if (events == 0) {
 		uv_poll_stop(&w->uv);
-	else
-		must(uv_poll_start(&w->uv, events, on_poll));
+		return;
+	}
+	must(uv_poll_start(&w->uv, events, on_poll));
+	if (w->shared)
+		share_later(w);
 }
 
 static void
@@ -335,6 +407,8 @@ watch_new(struct loop *loop, int fd, watch_fn fn, void *arg)
 
 	must(uv_poll_init(&loop->uv, &w->uv, fd));
 	w->uv.data = w;
+	w->loop = loop;
+	list_init(&w->unshared);
 	w->fn = fn;
 	w->arg = arg;
 	return w;
@@ -357,6 +431,7 @@ watch_free(struct watch **ref)
 	if (w == NULL)
 		return;
 	*ref = NULL;
+	list_remove(&w->unshared);
 	uv_close((uv_handle_t *)&w->uv, free_handle);
 }
 

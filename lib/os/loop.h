@@ -60,6 +60,12 @@ typedef void (*watch_fn)(void *arg, int events);
 struct watch *watch_new(struct loop *loop, int fd, watch_fn fn, void *arg);
 /* Level-triggered; 0 stops. */
 void watch_set(struct watch *w, int events);
+/* Other processes watch the descriptor too, a listener: what comes is to wake
+ * one of them, not all (EPOLLEXCLUSIVE). For watches of WATCH_READ alone,
+ * before watch_set; it holds from the end of the loop's round on. */
+void watch_shared(struct watch *w);
+/* Of a shared watch that was just served: the others' turn comes first. */
+void watch_yield(struct watch *w);
 void watch_free(struct watch **w);
 
 /* ---- signals and later ---- */

@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -221,6 +223,100 @@ the_wall_clock_can_be_shifted(void **state)
 
 #define LOOP_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
+/* ---- a listener of several processes ---- */
+enum { PROCESSES = 3, CLIENTS = 60 };
+
+struct acceptor {
+	struct watch *watch;
+	int listener, report, number;
+};
+
+/* Tells for each wake-up who had it, and whether a client was there. */
+static void
+on_shared(void *arg, int events)
+{
+	struct acceptor *a = arg;
+	const int fd = accept(a->listener, NULL, NULL);
+	const char tell = (char)(a->number * 2 + (fd >= 0));
+
+	(void)events;
+	if (fd >= 0)
+		close(fd);
+	watch_yield(a->watch);
+	assert_int_equal(write(a->report, &tell, 1), 1);
+}
+
+static pid_t
+start_acceptor(int listener, int report, int number)
+{
+	const pid_t pid = fork();
+	struct acceptor a = { .listener = listener, .report = report,
+		.number = number };
+	struct loop *loop;
+
+	if (pid != 0)
+		return pid;
+	alarm(60);
+	loop = loop_new();
+	a.watch = watch_new(loop, listener, on_shared, &a);
+	watch_shared(a.watch);
+	watch_set(a.watch, WATCH_READ);
+	loop_run(loop);
+	_exit(1);
+}
+
+static int
+connect_to(const struct sockaddr_in *addr)
+{
+	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(
+	    connect(fd, (const struct sockaddr *)addr, sizeof(*addr)), 0);
+	return fd;
+}
+
+/* One client after the other: each wakes one process, and all have a share.
+ * At first a few may wake two: libuv has waited for the listener until then. */
+static void
+shared_watch(void **state)
+{
+	const int listener =
+	    socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t size = sizeof(addr);
+	int in_vain = 0, had[PROCESSES] = { 0 }, report[2];
+	pid_t pids[PROCESSES];
+
+	(void)state;
+	assert_int_equal(bind(listener, (struct sockaddr *)&addr, size), 0);
+	assert_int_equal(listen(listener, 10), 0);
+	getsockname(listener, (struct sockaddr *)&addr, &size);
+	assert_int_equal(pipe(report), 0);
+	for (int i = 0; i < PROCESSES; i++)
+		pids[i] = start_acceptor(listener, report[1], i);
+	for (int i = 0; i < CLIENTS; i++) {
+		const int fd = connect_to(&addr);
+		char tell;
+
+		do {
+			assert_int_equal(read(report[0], &tell, 1), 1);
+			in_vain += tell % 2 == 0;
+		} while (tell % 2 == 0);
+		had[tell / 2]++;
+		close(fd);
+	}
+	for (int i = 0; i < PROCESSES; i++) {
+		kill(pids[i], SIGKILL);
+		waitpid(pids[i], NULL, 0);
+		assert_true(had[i] >= CLIENTS / PROCESSES / 4);
+	}
+	assert_true(in_vain <= CLIENTS / 6);
+	close(listener);
+	close(report[0]);
+	close(report[1]);
+}
+
 int
 main(void)
 {
@@ -231,6 +327,7 @@ main(void)
 		LOOP_TEST(watches_are_level_triggered),
 		LOOP_TEST(a_hang_up_is_seen),
 		LOOP_TEST(signals_come_to_the_loop),
+		cmocka_unit_test(shared_watch),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
