@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include <sched.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,11 +156,35 @@ inet_services_follow_the_interfaces(void **state)
 }
 
 static void
+smtpd_has_a_process_for_each_core(void **state)
+{
+	struct config *c = loaded("", "25 inet n - n - - smtpd\n"
+				      "26 inet n - n - 7 smtpd\n");
+	cpu_set_t cores, one;
+
+	(void)state;
+	assert_int_equal(sched_getaffinity(0, sizeof(cores), &cores), 0);
+	assert_int_equal(plan_at(c, 0)->limit,
+	    CPU_COUNT(&cores) < 32 ? CPU_COUNT(&cores) : 32);
+	assert_int_equal(plan_at(c, 1)->limit, 7);
+	config_free(&c);
+	CPU_ZERO(&one);
+	for (size_t i = 0; CPU_COUNT(&one) == 0; i++)
+		if (CPU_ISSET(i, &cores))
+			CPU_SET(i, &one);
+	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+	c = loaded("", "25 inet n - n - - smtpd\n");
+	assert_int_equal(plan_at(c, 0)->limit, 1);
+	config_free(&c);
+	assert_int_equal(sched_setaffinity(0, sizeof(cores), &cores), 0);
+}
+
+static void
 single_programs_have_one_process_for_all_lines(void **state)
 {
 	struct config *c =
 	    loaded("", "qmgr unix y - n - 1 qmgr\n"
-		       "a unix y - n - - smtpd\n"
+		       "a unix y - n - - smtp\n"
 		       "qmgr unix n - n - 1 qmgr\n"
 		       "b unix - - n - 7 smtpd -o message_size_limit=5 x\n");
 	struct plan *p;
