@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "lib/base/buf.h"
@@ -181,6 +182,57 @@ fs_pwrite(int fd, struct span bytes, off_t at, struct err *e)
 {
 	BUG_ON(at < 0);
 	return write_step(fd, bytes, at, e);
+}
+
+/* Takes n bytes from the front of the pieces. */
+static void
+skip_pieces(struct iovec **pieces, size_t *count, size_t n)
+{
+	while (*count > 0 && n >= (*pieces)->iov_len) {
+		n -= (*pieces)->iov_len;
+		++*pieces;
+		--*count;
+	}
+	if (n > 0) {
+		(*pieces)->iov_base = (char *)(*pieces)->iov_base + n;
+		(*pieces)->iov_len -= n;
+	}
+}
+
+static int
+write_pieces(int fd, struct iovec *pieces, size_t count, off_t at)
+{
+	while (count > 0) {
+		const ssize_t n = pwritev(fd, pieces, (int)count, at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		skip_pieces(&pieces, &count, (size_t)n);
+		at += n;
+	}
+	return 0;
+}
+
+int
+fs_pwritev(int fd, struct iovec *pieces, size_t count, off_t at, struct err *e)
+{
+	BUG_ON(at < 0 || count > FS_PIECES);
+	switch (next_step()) {
+	case STEP_GO:
+		break;
+	case STEP_FAIL:
+		return err_sys(e, "write");
+	case STEP_KILL:
+		if (count > 0)
+			pieces[count / 2].iov_len /= 2;
+		write_pieces(fd, pieces, count / 2 + (count > 0), at);
+		kill(getpid(), SIGKILL);
+	}
+	if (write_pieces(fd, pieces, count, at) != 0)
+		return err_sys(e, "write");
+	return 0;
 }
 
 int

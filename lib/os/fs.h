@@ -34,6 +34,12 @@ int fs_open(int dir_fd, const char *name, int flags, int *out_fd,
 /* Writes all bytes, at the file position, or at `at`. */
 int fs_write(int fd, struct span bytes, struct err *e);
 int fs_pwrite(int fd, struct span bytes, off_t at, struct err *e);
+/* The pieces one after the other, from `at` on: at most FS_PIECES of them,
+ * which are used up. One step. */
+struct iovec;
+enum { FS_PIECES = 1000 };
+int fs_pwritev(int fd, struct iovec *pieces, size_t count, off_t at,
+    struct err *e);
 
 /* fsync(2); fdatasync(2) for files whose size is already durable. */
 int fs_sync(int fd, struct err *e);

@@ -14,6 +14,7 @@
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
 #include "lib/os/fs.h"
+#include "lib/queue/group.h"
 #include "lib/queue/queue_int.h"
 
 static const char digits[] = "0123456789ABCDEF";
@@ -95,6 +96,7 @@ queue_close(struct queue **q)
 {
 	if (*q == NULL)
 		return;
+	group_free(&(*q)->group);
 	close((*q)->fd);
 	mem_free(*q);
 	*q = NULL;
@@ -107,6 +109,53 @@ queue_set_slot(struct queue *q, uint8_t slot)
 	q->slot_set = true;
 }
 
+void
+queue_set_bound(struct queue *q, int64_t bound_us)
+{
+	if (bound_us > 0 && (uint64_t)bound_us > q->source.last_us)
+		q->source.last_us = (uint64_t)bound_us;
+}
+
+/* ---- group commit ---- */
+void
+queue_group(struct queue *q, const struct queue_group_ops *ops, void *arg)
+{
+	BUG_ON(q->loop == NULL || q->group != NULL);
+	q->group = group_new(q->loop, ops, arg);
+}
+
+void
+queue_group_give(struct queue *q, const struct queue_segment *s)
+{
+	group_give(q->group, s);
+}
+
+void
+queue_group_none(struct queue *q)
+{
+	group_none(q->group);
+}
+
+void
+queue_group_forget(struct queue *q)
+{
+	group_forget(q->group);
+}
+
+size_t
+queue_group_held(const struct queue *q, struct queue_place out[2])
+{
+	return q->group == NULL ? 0 : group_held(q->group, out);
+}
+
+bool
+queue_commit_place(
+    const struct queue *q, struct queue_id id, struct queue_place *out)
+{
+	return q->group != NULL && group_place(q->group, id, out);
+}
+
+/* ---- directories ---- */
 static int
 make_dir(struct queue *q, const char *name, struct err *e)
 {
@@ -133,7 +182,7 @@ queue_make_dirs(struct queue *q, struct err *e)
 				return -1;
 		}
 	}
-	return 0;
+	return make_dir(q, "journal", e);
 }
 
 int
@@ -162,6 +211,19 @@ queue_move(struct queue *q, struct queue_id id, enum queue_dir from,
 		return -1;
 	/* The target's flush makes both sides durable (FORMATS.md). */
 	return queue_sync_dir(q, to, id, e);
+}
+
+int
+queue_seal(struct queue *q, struct queue_id id, enum queue_dir to,
+    struct err *e)
+{
+	int fd, ret;
+
+	if (queue_open_file(q, QUEUE_INCOMING, id, O_RDONLY, &fd, e) != 0)
+		return -1;
+	ret = fs_sync(fd, e);
+	close(fd);
+	return ret == 0 ? queue_move(q, id, QUEUE_INCOMING, to, e) : -1;
 }
 
 int

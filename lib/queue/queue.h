@@ -125,6 +125,45 @@ void queue_writer_abort(struct queue_writer **w);
 int queue_writer_commit_sync(
     struct queue_writer **w, struct queue_id *out, struct err *e);
 
+/* ---- group commit (on the loop) ----
+ * Once a process has called queue_group, its commits of messages that fit
+ * (some hundred KB, born in active/) go into a journal segment that qmgr has
+ * given it, together with all others that wait: docs/DESIGN.md, "Group
+ * commit". Without a segment each message is sealed by itself. */
+struct queue_segment {
+	int fd; /* write-only; owned by the queue once given */
+	uint32_t number;
+	uint64_t generation, size;
+};
+/* Where a message stands in the journal. */
+struct queue_place {
+	uint32_t segment;
+	uint64_t generation, at, end;
+};
+struct queue_group_ops {
+	/* A segment is wanted: one of queue_group_give, _none and _forget is
+	 * called then, not from inside. */
+	void (*want)(void *arg);
+	/* Nothing more is written to that one; its records end there. */
+	void (*full)(
+	    void *arg, uint32_t number, uint64_t generation, uint64_t end);
+};
+void queue_group(
+    struct queue *q, const struct queue_group_ops *ops, void *arg);
+void queue_group_give(struct queue *q, const struct queue_segment *s);
+/* qmgr has none: until it has one again and what is left is full, commits
+ * fail with 4.3.1. */
+void queue_group_none(struct queue *q);
+/* qmgr could not be asked, or knows no group commit: asked again later. */
+void queue_group_forget(struct queue *q);
+/* The segments this process holds, for qmgr; returns how many. */
+size_t queue_group_held(const struct queue *q, struct queue_place out[2]);
+/* Inside queue_commit_fn: where the message is; false: it is sealed. */
+bool queue_commit_place(
+    const struct queue *q, struct queue_id id, struct queue_place *out);
+/* Ids of this process are later than this time. */
+void queue_set_bound(struct queue *q, int64_t bound_us);
+
 /* Bytes and inodes free on the queue's file system, for 452 4.3.1. */
 int queue_free_space(
     struct queue *q, uint64_t *out_bytes, uint64_t *out_inodes, struct err *e);
@@ -217,6 +256,10 @@ int queue_scan(struct queue *q, enum queue_dir dir, queue_scan_fn fn, void *arg,
  * files of slots not in living (bit set of 256), see the table of states. */
 int queue_recover_incoming(struct queue *q, const uint8_t living[32],
     unsigned *out_removed, struct err *e);
+/* Makes a file of incoming/ durable on its own: flushes it, moves it to its
+ * sealed place `to`, flushes that directory. */
+int queue_seal(struct queue *q, struct queue_id id, enum queue_dir to,
+    struct err *e);
 
 /* qmgr's lock on the whole queue (pid/qmgr.lock): -1 EAGAIN when held. */
 int queue_lock(struct queue *q, bool wait, int *out_fd, struct err *e);

@@ -6,11 +6,14 @@
 
 #include "lib/queue/queue.h"
 
+struct group;
+
 struct queue {
 	int fd; /* the queue directory, for names relative to it */
 	struct loop *loop;
 	struct queue_id_source source;
 	bool slot_set;
+	struct group *group; /* NULL: each message is sealed by itself */
 };
 
 /* "active/3/0005F0...": relative to the queue directory. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lib/queue/queue.h"
 
+#include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 #include "lib/base/mem.h"
 #include "lib/os/fs.h"
 #include "lib/os/work.h"
+#include "lib/queue/group.h"
 #include "lib/queue/queue_int.h"
 #include "lib/queue/record.h"
 
@@ -18,7 +20,8 @@
  * for the envelope in front of the content: what is known when the first
  * chunk goes out, and some more. Recipients that come later and do not fit
  * there stand behind the content (the "more" section). The head, without
- * which nothing is a queue file, goes last.
+ * which nothing is a queue file, goes last. Then the file is sealed, or, by
+ * group commit, its bytes go into the journal.
  */
 enum {
 	CHUNK = 1 << 16,	/* content bytes that are worth a write */
@@ -53,6 +56,8 @@ struct queue_writer {
 	void *ready_arg;
 	queue_commit_fn done;
 	void *done_arg;
+	struct group_entry entry;
+	bool made; /* by make_file */
 };
 
 static void
@@ -64,6 +69,7 @@ free_writer(struct queue_writer *w)
 	buf_release(&w->more);
 	buf_release(&w->waiting);
 	buf_release(&w->writing);
+	buf_release(&w->entry.whole);
 	arena_reset(&w->arena);
 	mem_free(w);
 }
@@ -210,9 +216,10 @@ compose_front(struct queue_writer *w, struct buf *b, struct record_header *h)
 	buf_release(&envelope);
 }
 
-/* What is not yet in the file: at most two writes, the head's last. */
+/* What is not yet in the file: at most two writes, the head's last. *first
+ * is the last of them, all of it when nothing had been written before. */
 static int
-write_rest(struct queue_writer *w, struct err *e)
+write_rest(struct queue_writer *w, struct buf *first, struct err *e)
 {
 	struct buf front, rest;
 	struct record_header h;
@@ -234,8 +241,8 @@ write_rest(struct queue_writer *w, struct err *e)
 		 fs_pwrite(w->fd, buf_span(&rest),
 		     (off_t)(w->content_at + w->written), e) == 0)
 		ret = fs_pwrite(w->fd, buf_span(&front), 0, e);
-	buf_release(&front);
 	buf_release(&rest);
+	*first = front;
 	return ret;
 }
 
@@ -243,7 +250,7 @@ write_rest(struct queue_writer *w, struct err *e)
 static void
 remove_all(struct queue_writer *w, bool sealed)
 {
-	if (w->fd < 0)
+	if (w->fd < 0 && !w->made)
 		return;
 	queue_remove(w->q, w->id, QUEUE_INCOMING, NULL);
 	if (sealed)
@@ -259,7 +266,8 @@ seal(struct work *work)
 
 	queue_name(QUEUE_INCOMING, w->id, from);
 	queue_name(w->env.birth, w->id, to);
-	if (!w->failed && create(w, &w->e) == 0 && write_rest(w, &w->e) == 0 &&
+	if (!w->failed && create(w, &w->e) == 0 &&
+	    write_rest(w, &w->entry.whole, &w->e) == 0 &&
 	    fs_sync(w->fd, &w->e) == 0 &&
 	    fs_rename_new(w->q->fd, from, w->q->fd, to, &w->e) == 0) {
 		renamed = true;
@@ -276,6 +284,56 @@ throw_away(struct work *work)
 	struct queue_writer *w = CONTAINER_OF(work, struct queue_writer, work);
 
 	remove_all(w, false);
+}
+
+/* ---- by group commit, in a thread ---- */
+/* The file's bytes from the file: it was written piece by piece. */
+static int
+read_back(struct queue_writer *w, struct buf *whole, struct err *e)
+{
+	const size_t size = (size_t)(w->content_at + w->size) + w->more.n +
+			    RECORD_END;
+	uint8_t *to;
+
+	buf_reset(whole);
+	to = buf_room(whole, size);
+	while (whole->n < size) {
+		const ssize_t n = pread(w->fd, to + whole->n, size - whole->n,
+		    (off_t)whole->n);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_sys(e, "read queue file");
+		if (n == 0)
+			return err_set(
+			    e, ERR_TEMP, "4.3.0", "queue file: too short");
+		buf_grown(whole, (size_t)n);
+	}
+	return 0;
+}
+
+static void
+make_file(struct group_entry *g)
+{
+	struct queue_writer *w = CONTAINER_OF(g, struct queue_writer, entry);
+
+	g->failed =
+	    create(w, &g->e) != 0 || write_rest(w, &g->whole, &g->e) != 0 ||
+	    (w->content_at > 0 && read_back(w, &g->whole, &g->e) != 0);
+	if (g->failed) {
+		remove_all(w, false);
+		return;
+	}
+	close(w->fd);
+	w->fd = -1;
+	w->made = true;
+}
+
+static void
+undo_file(struct group_entry *g)
+{
+	remove_all(CONTAINER_OF(g, struct queue_writer, entry), false);
 }
 
 /* ---- on the loop ---- */
@@ -346,6 +404,62 @@ start_chunk(struct queue_writer *w)
 }
 
 static void
+group_over(struct group_entry *g)
+{
+	struct queue_writer *w = CONTAINER_OF(g, struct queue_writer, entry);
+
+	if (g->alone) {
+		submit(w, WORK_FLUSH, seal, seal_done);
+		return;
+	}
+	w->done(w->done_arg, w->id, g->failed ? &g->e : NULL);
+	free_writer(w);
+}
+
+/* The size of the file that the commit will make. */
+static uint64_t
+file_size(const struct queue_writer *w)
+{
+	const uint64_t rest = w->size + w->more.n + RECORD_END;
+	struct buf envelope;
+	uint64_t size;
+
+	if (w->content_at > 0)
+		return w->content_at + rest;
+	buf_init(&envelope, RECORD_DATA_MAX + RECORD_FRAME);
+	record_envelope_put(&envelope, &w->env);
+	size = RECORD_HEADER + envelope.n + w->front.n + rest;
+	buf_release(&envelope);
+	return size;
+}
+
+static void
+commit_now(struct queue_writer *w)
+{
+	struct group *g = w->q->group;
+	uint64_t size;
+
+	if (g != NULL && group_refused(g) && !w->failed) {
+		w->failed = true;
+		err_set(&w->e, ERR_TEMP, "4.3.1", "no free journal segment");
+	}
+	size = g != NULL && !w->failed && w->env.birth == QUEUE_ACTIVE
+		   ? file_size(w)
+		   : UINT64_MAX;
+	if (size <= GROUP_FILE_MAX) {
+		w->entry = (struct group_entry){ .id = w->id,
+			.size_max = size,
+			.make = make_file,
+			.undo = undo_file,
+			.done = group_over };
+		buf_init(&w->entry.whole, GROUP_FILE_MAX);
+		if (group_add(g, &w->entry))
+			return;
+	}
+	submit(w, WORK_FLUSH, seal, seal_done);
+}
+
+static void
 next_step(struct queue_writer *w)
 {
 	if (w->busy)
@@ -359,7 +473,7 @@ next_step(struct queue_writer *w)
 		err_set(&w->e, ERR_TEMP, "4.3.0", "queue file: disk too slow");
 	}
 	if (w->committing)
-		submit(w, WORK_FLUSH, seal, seal_done);
+		commit_now(w);
 	else if (!w->failed && w->waiting.n >= CHUNK)
 		start_chunk(w);
 }

@@ -1,0 +1,666 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lib/queue/recover.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/mem.h"
+#include "lib/os/fs.h"
+#include "lib/queue/queue_int.h"
+#include "lib/queue/record.h"
+
+enum { NAME_SIZE = QUEUE_NAME + 8 };
+
+/* ---- lists that grow ---- */
+struct entry {
+	struct queue_id id;
+	size_t segment; /* in recovery.segments */
+	uint64_t generation, at, end;
+	uint32_t index; /* of a mark: the recipient, */
+	uint8_t mark;	/* and the byte */
+};
+
+struct entries {
+	struct entry *p;
+	size_t n, room;
+};
+
+static void
+add(struct entries *l, const struct entry *e)
+{
+	if (l->n == l->room) {
+		l->room = l->room == 0 ? 256 : 2 * l->room;
+		l->p = mem_resize(l->p, l->room, sizeof(*l->p));
+	}
+	l->p[l->n++] = *e;
+}
+
+static int
+by_id(const void *a, const void *b)
+{
+	const struct entry *x = a, *y = b;
+
+	if (x->id.n != y->id.n)
+		return x->id.n < y->id.n ? -1 : 1;
+	if (x->generation != y->generation)
+		return x->generation < y->generation ? -1 : 1;
+	return x->at < y->at ? -1 : x->at > y->at;
+}
+
+static void
+sort(struct entries *l)
+{
+	if (l->n > 0)
+		qsort(l->p, l->n, sizeof(*l->p), by_id);
+}
+
+/* The first entry of that id, or NULL. */
+static const struct entry *
+find(const struct entries *l, struct queue_id id)
+{
+	size_t low = 0, high = l->n;
+
+	while (low < high) {
+		const size_t mid = (low + high) / 2;
+
+		if (l->p[mid].id.n < id.n)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < l->n && l->p[low].id.n == id.n ? &l->p[low] : NULL;
+}
+
+/* ---- making files anew ---- */
+static int
+write_file(struct queue *q, const char *temp, const char *name,
+    struct span data, struct err *e)
+{
+	int fd, ret;
+
+	if (fs_unlink(q->fd, temp, e) != 0 ||
+	    fs_create(q->fd, temp, 0660, &fd, e) != 0)
+		return -1;
+	if (fchmod(fd, 0660) != 0)
+		ret = err_sys(e, "chmod %s", temp);
+	else
+		ret = fs_pwrite(fd, data, 0, e);
+	close(fd);
+	if (ret == 0)
+		ret = fs_rename(q->fd, temp, q->fd, name, e);
+	if (ret != 0)
+		fs_unlink(q->fd, temp, NULL);
+	return ret;
+}
+
+/* Not flushed: the journal has it. */
+static int
+make_anew(struct queue *q, struct queue_id id, struct span data, struct err *e)
+{
+	char name[QUEUE_NAME], temp[NAME_SIZE], text[QUEUE_ID_TEXT];
+
+	queue_name(QUEUE_INCOMING, id, name);
+	queue_id_text(id, text);
+	snprintf(temp, sizeof(temp), "%s/%c/.%s",
+	    queue_dir_name(QUEUE_INCOMING), queue_id_dir(id), text);
+	return write_file(q, temp, name, data, e);
+}
+
+struct one_record {
+	struct queue *q;
+	struct queue_id id;
+	struct buf *data;
+	bool found;
+};
+
+static bool
+keep_record(void *arg, const struct journal_record *r, uint64_t place)
+{
+	struct one_record *o = arg;
+
+	(void)place;
+	if (r->type != JOURNAL_MESSAGE || r->id.n != o->id.n)
+		return false;
+	buf_add(o->data, r->data);
+	o->found = true;
+	return false;
+}
+
+static int
+read_record(const struct segment *s, uint64_t at, struct queue_id id,
+    struct buf *data, struct err *e)
+{
+	struct one_record o = { .id = id, .data = data };
+	uint64_t end;
+
+	buf_reset(data);
+	if (segment_scan(s, at, 0, keep_record, &o, &end, e) != 0)
+		return -1;
+	if (!o.found || !buf_ok(data))
+		return err_set(
+		    e, ERR_TEMP, "4.3.0", "journal: the record is not there");
+	return 0;
+}
+
+int
+queue_rebuild(struct queue *q, const struct segment *s, uint64_t at,
+    struct queue_id id, struct err *e)
+{
+	struct buf data;
+	int ret;
+
+	buf_init(&data, (size_t)s->head.size);
+	ret = read_record(s, at, id, &data, e);
+	if (ret == 0)
+		ret = make_anew(q, id, buf_span(&data), e);
+	buf_release(&data);
+	return ret;
+}
+
+/* ---- one message ---- */
+static bool
+is_in(struct queue *q, enum queue_dir dir, struct queue_id id)
+{
+	char name[QUEUE_NAME];
+
+	queue_name(dir, id, name);
+	return faccessat(q->fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static bool
+is_sealed(struct queue *q, struct queue_id id)
+{
+	for (enum queue_dir d = QUEUE_ACTIVE; d < QUEUE_DIRS; d++)
+		if (is_in(q, d, id))
+			return true;
+	return false;
+}
+
+static bool
+verifies(struct queue *q, struct queue_id id)
+{
+	struct queue_message *m;
+
+	if (queue_message_open(
+		q, QUEUE_INCOMING, id, O_RDONLY, true, &m, NULL) != 0)
+		return false;
+	queue_message_close(&m);
+	return true;
+}
+
+enum fate { FATE_LIVE, FATE_REBUILT, FATE_SEALED };
+
+/* Gives an unfinished message its file. */
+static int
+ensure(struct queue *q, const struct segment *s, uint64_t at,
+    struct queue_id id, enum fate *out, struct err *e)
+{
+	if (verifies(q, id)) {
+		*out = FATE_LIVE;
+		return 0;
+	}
+	/* Sealing renames: a name is in one place only. */
+	if (is_sealed(q, id)) {
+		*out = FATE_SEALED;
+		return 0;
+	}
+	*out = FATE_REBUILT;
+	return queue_rebuild(q, s, at, id, e);
+}
+
+static void
+push_live(struct queue_live **live, size_t *count, struct queue_live one)
+{
+	/* Doubles whenever the number is a power of two. */
+	if ((*count & (*count - 1)) == 0)
+		*live = mem_resize(
+		    *live, *count == 0 ? 1 : 2 * *count, sizeof(**live));
+	(*live)[(*count)++] = one;
+}
+
+/* ---- the whole ---- */
+struct work_state {
+	struct queue *q;
+	const uint8_t *living;
+	struct queue_recovery *r;
+	struct entries messages, removed, marks, incoming;
+	size_t segment; /* being scanned */
+	struct err *e;
+	bool failed;
+};
+
+static void
+see_id(struct work_state *w, struct queue_id id)
+{
+	if (queue_id_us(id) > w->r->bound_us)
+		w->r->bound_us = queue_id_us(id);
+}
+
+static void
+open_one(void *arg, uint32_t number)
+{
+	struct work_state *w = arg;
+	struct queue_recovery *r = w->r;
+	struct segment s;
+	bool headed;
+
+	if (w->failed)
+		return;
+	if (number > r->number_max)
+		r->number_max = number;
+	if (segment_open(w->q, number, &s, &headed, w->e) != 0) {
+		w->failed = true;
+		return;
+	}
+	if (!headed) {
+		/* The start that made it did not come to its end. */
+		segment_close(&s);
+		w->failed = segment_remove(w->q, number, w->e) != 0;
+		return;
+	}
+	if (s.head.generation > r->generation_max)
+		r->generation_max = s.head.generation;
+	if ((int64_t)s.head.bound_us > r->bound_us)
+		r->bound_us = (int64_t)s.head.bound_us;
+	r->segments =
+	    mem_resize(r->segments, r->segment_count + 1, sizeof(*r->segments));
+	r->segments[r->segment_count++] =
+	    (struct recovered_segment){ .segment = s };
+}
+
+static bool
+on_record(void *arg, const struct journal_record *rec, uint64_t place)
+{
+	struct work_state *w = arg;
+	struct span rest = rec->data;
+	struct journal_mark m;
+	struct entry entry = { .id = rec->id,
+		.segment = w->segment,
+		.generation =
+		    w->r->segments[w->segment].segment.head.generation,
+		.at = place,
+		.end = place + journal_record_size(rec->data.n) };
+
+	see_id(w, rec->id);
+	switch (rec->type) {
+	case JOURNAL_MESSAGE:
+		add(&w->messages, &entry);
+		break;
+	case JOURNAL_REMOVED:
+		add(&w->removed, &entry);
+		break;
+	case JOURNAL_DONE:
+		while (journal_mark_next(&rest, &m)) {
+			entry.index = m.rcpt_index;
+			entry.mark = m.mark;
+			add(&w->marks, &entry);
+		}
+		break;
+	}
+	return true;
+}
+
+static int
+read_journal(struct work_state *w)
+{
+	struct queue_recovery *r = w->r;
+
+	if (segment_list(w->q, open_one, w, w->e) != 0 || w->failed)
+		return -1;
+	for (size_t i = 0; i < r->segment_count; i++) {
+		struct recovered_segment *s = &r->segments[i];
+
+		w->segment = i;
+		if (segment_scan(&s->segment, s->segment.head.mark, 0,
+			on_record, w, &s->end, w->e) != 0)
+			return -1;
+	}
+	sort(&w->messages);
+	sort(&w->removed);
+	sort(&w->marks);
+	return 0;
+}
+
+/* ---- two messages with one id ---- */
+/* The same bytes under another id: in the head and in the end record. */
+static int
+rename_data(struct buf *data, struct queue_id id, struct err *e)
+{
+	struct record_header h;
+	struct buf head, end;
+	uint64_t end_at;
+	int ret = -1;
+
+	buf_init(&head, RECORD_HEADER);
+	buf_init(&end, RECORD_END);
+	if (record_header_get(buf_span(data), &h) == PARSE_OK &&
+	    record_header_end(&h) <= data->n) {
+		end_at = record_header_end(&h) - RECORD_END;
+		h.id = id;
+		record_header_put(&head, &h);
+		record_end_put(&end, &h);
+		memcpy(data->p, head.p, head.n);
+		memcpy(data->p + end_at, end.p, end.n);
+		ret = 0;
+	} else {
+		err_set(e, ERR_TEMP, "4.3.0", "journal: no queue file");
+	}
+	buf_release(&head);
+	buf_release(&end);
+	return ret;
+}
+
+static int
+take_twin(struct work_state *w, const struct entry *entry)
+{
+	struct queue_recovery *r = w->r;
+	struct queue_id id = { (uint64_t)(r->bound_us + 1) << 8 |
+			       queue_id_slot(entry->id) };
+	const struct segment *s = &r->segments[entry->segment].segment;
+	struct buf data;
+	int ret;
+
+	buf_init(&data, (size_t)s->head.size);
+	ret = read_record(s, entry->at, entry->id, &data, w->e);
+	if (ret == 0)
+		ret = rename_data(&data, id, w->e);
+	if (ret == 0)
+		ret = make_anew(w->q, id, buf_span(&data), w->e);
+	buf_release(&data);
+	/* No record has its new id, so the file must stand by itself. */
+	if (ret != 0 || queue_seal(w->q, id, QUEUE_ACTIVE, w->e) != 0)
+		return -1;
+	see_id(w, id);
+	r->twins = mem_resize(r->twins, r->twin_count + 1, sizeof(*r->twins));
+	r->twins[r->twin_count++] = (struct queue_twin){ entry->id, id };
+	return 0;
+}
+
+static bool
+same_record(struct work_state *w, const struct entry *a, const struct entry *b)
+{
+	const struct segment *s = &w->r->segments[a->segment].segment;
+	const struct segment *t = &w->r->segments[b->segment].segment;
+	struct buf x, y;
+	bool same;
+
+	if (a->end - a->at != b->end - b->at)
+		return false;
+	buf_init(&x, (size_t)s->head.size);
+	buf_init(&y, (size_t)t->head.size);
+	same = read_record(s, a->at, a->id, &x, NULL) == 0 &&
+	       read_record(t, b->at, b->id, &y, NULL) == 0 &&
+	       span_eq(buf_span(&x), buf_span(&y));
+	buf_release(&x);
+	buf_release(&y);
+	return same;
+}
+
+/* ---- the messages of the journal ---- */
+static int
+take_message(struct work_state *w, const struct entry *entry)
+{
+	struct queue_recovery *r = w->r;
+	const struct segment *s = &r->segments[entry->segment].segment;
+	enum fate fate = FATE_SEALED;
+
+	if (find(&w->removed, entry->id) != NULL)
+		return 0;
+	if (ensure(w->q, s, entry->at, entry->id, &fate, w->e) != 0)
+		return -1;
+	if (fate == FATE_SEALED)
+		return 0;
+	r->rebuilt += fate == FATE_REBUILT;
+	push_live(&r->live, &r->live_count,
+	    (struct queue_live){
+		entry->id, s->head.number, entry->at, entry->end });
+	return 0;
+}
+
+static int
+take_messages(struct work_state *w)
+{
+	const struct entries *l = &w->messages;
+	const struct entry *first = NULL;
+
+	for (size_t i = 0; i < l->n; i++) {
+		const struct entry *entry = &l->p[i];
+
+		if (first == NULL || first->id.n != entry->id.n) {
+			first = entry;
+			if (take_message(w, entry) != 0)
+				return -1;
+		} else if (!same_record(w, first, entry)) {
+			if (take_twin(w, entry) != 0)
+				return -1;
+		}
+	}
+	return 0;
+}
+
+/* ---- what else lies there ---- */
+static bool
+slot_lives(const uint8_t living[32], struct queue_id id)
+{
+	const unsigned slot = queue_id_slot(id);
+
+	return living[slot / 8] >> slot % 8 & 1;
+}
+
+static bool
+on_incoming(void *arg, struct queue_id id, int64_t mtime_s)
+{
+	struct work_state *w = arg;
+	const bool finished = find(&w->removed, id) != NULL;
+
+	(void)mtime_s;
+	see_id(w, id);
+	if (!finished &&
+	    (find(&w->messages, id) != NULL || slot_lives(w->living, id)))
+		return true;
+	if (queue_remove(w->q, id, QUEUE_INCOMING, w->e) != 0) {
+		w->failed = true;
+		return false;
+	}
+	if (finished)
+		w->r->removed++;
+	else
+		w->r->discarded++;
+	return true;
+}
+
+/* A finished message whose unlink had not reached the disk. */
+static bool
+on_sealed(void *arg, struct queue_id id, int64_t mtime_s)
+{
+	struct work_state *w = arg;
+
+	(void)mtime_s;
+	see_id(w, id);
+	if (find(&w->removed, id) != NULL)
+		add(&w->incoming, &(struct entry){ .id = id });
+	return true;
+}
+
+static int
+remove_finished(struct work_state *w)
+{
+	static const enum queue_dir dirs[] = { QUEUE_ACTIVE, QUEUE_DEFERRED,
+		QUEUE_HOLD };
+
+	if (queue_scan(w->q, QUEUE_INCOMING, on_incoming, w, w->e) != 0 ||
+	    w->failed)
+		return -1;
+	for (size_t i = 0; i < COUNT_OF(dirs); i++) {
+		w->incoming.n = 0;
+		if (queue_scan(w->q, dirs[i], on_sealed, w, w->e) != 0)
+			return -1;
+		for (size_t k = 0; k < w->incoming.n; k++) {
+			if (queue_remove(
+				w->q, w->incoming.p[k].id, dirs[i], w->e) != 0)
+				return -1;
+			w->r->removed++;
+		}
+	}
+	return 0;
+}
+
+/* ---- marks ---- */
+static int
+open_anywhere(struct queue *q, struct queue_id id, struct queue_message **out)
+{
+	for (enum queue_dir d = 0; d < QUEUE_CORRUPT; d++)
+		if (queue_message_open(q, d, id, O_RDWR, false, out, NULL) == 0)
+			return 0;
+	return -1;
+}
+
+/* The marks of one message, l[0] to l[n - 1]. */
+static int
+mark_message(struct work_state *w, const struct entry *l, size_t n)
+{
+	struct queue_message *m;
+	int ret = 0;
+
+	if (find(&w->removed, l->id) != NULL ||
+	    open_anywhere(w->q, l->id, &m) != 0)
+		return 0;
+	for (size_t i = 0; i < n && ret == 0; i++)
+		if (l[i].index < m->rcpt_count)
+			ret = queue_message_mark(
+			    m, l[i].index, record_mark_state(l[i].mark), w->e);
+	/* Then the records that said so are not needed any more. */
+	if (ret == 0)
+		ret = queue_message_sync(m, w->e);
+	queue_message_close(&m);
+	w->r->marked++;
+	return ret;
+}
+
+static int
+take_marks(struct work_state *w)
+{
+	const struct entries *l = &w->marks;
+
+	for (size_t i = 0, n; i < l->n; i += n) {
+		for (n = 1; i + n < l->n && l->p[i + n].id.n == l->p[i].id.n;)
+			n++;
+		if (mark_message(w, &l->p[i], n) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+int
+queue_recover(struct queue *q, const uint8_t living[32],
+    struct queue_recovery *out, struct err *e)
+{
+	struct queue_recovery r = { 0 };
+	struct err local;
+	struct work_state w = {
+		.q = q, .living = living, .r = &r, .e = e != NULL ? e : &local
+	};
+	int ret = -1;
+
+	/* Names first: a new id must be above all that there are. */
+	if (read_journal(&w) == 0 && remove_finished(&w) == 0 &&
+	    take_messages(&w) == 0 && take_marks(&w) == 0)
+		ret = 0;
+	mem_free(w.messages.p);
+	mem_free(w.removed.p);
+	mem_free(w.marks.p);
+	mem_free(w.incoming.p);
+	if (ret == 0)
+		*out = r;
+	else
+		queue_recovery_release(&r);
+	return ret;
+}
+
+void
+queue_recovery_release(struct queue_recovery *r)
+{
+	for (size_t i = 0; i < r->segment_count; i++)
+		segment_close(&r->segments[i].segment);
+	mem_free(r->segments);
+	mem_free(r->live);
+	mem_free(r->twins);
+	*r = (struct queue_recovery){ 0 };
+}
+
+/* ---- the rest of one segment ---- */
+struct tail {
+	struct queue *q;
+	const struct segment *segment;
+	struct queue_live *live;
+	size_t count;
+	struct err *e;
+	bool failed;
+};
+
+static bool
+on_tail_record(void *arg, const struct journal_record *rec, uint64_t place)
+{
+	struct tail *t = arg;
+	enum fate fate;
+
+	if (rec->type != JOURNAL_MESSAGE)
+		return true;
+	if (ensure(t->q, t->segment, place, rec->id, &fate, t->e) != 0) {
+		t->failed = true;
+		return false;
+	}
+	if (fate != FATE_SEALED)
+		push_live(&t->live, &t->count,
+		    (struct queue_live){ rec->id, t->segment->head.number,
+			place, place + journal_record_size(rec->data.n) });
+	return true;
+}
+
+int
+queue_recover_tail(struct queue *q, const struct segment *s, uint64_t from,
+    uint64_t to, struct queue_live **out_live, size_t *out_count,
+    uint64_t *out_end, struct err *e)
+{
+	struct tail t = { .q = q, .segment = s, .e = e };
+
+	if (segment_scan(s, from, to, on_tail_record, &t, out_end, e) != 0 ||
+	    t.failed) {
+		mem_free(t.live);
+		return -1;
+	}
+	*out_live = t.live;
+	*out_count = t.count;
+	return 0;
+}
+
+/* ---- all at once ---- */
+int
+queue_recover_sealed(struct queue *q, struct err *e)
+{
+	uint8_t living[32];
+	struct queue_recovery r;
+	int ret = 0;
+
+	/* Whoever lives may be writing; and nobody else cleans up now. */
+	memset(living, 0xff, sizeof(living));
+	if (queue_recover(q, living, &r, e) != 0)
+		return -1;
+	for (size_t i = 0; i < r.live_count && ret == 0; i++)
+		ret = queue_seal(q, r.live[i].id, QUEUE_ACTIVE, e);
+	for (size_t i = 0; i < r.segment_count && ret == 0; i++) {
+		struct recovered_segment *s = &r.segments[i];
+
+		if (s->segment.head.owner == JOURNAL_QMGR ||
+		    s->segment.head.mark == s->end)
+			continue;
+		s->segment.head.mark = s->end;
+		ret = segment_head(&s->segment, e);
+	}
+	queue_recovery_release(&r);
+	return ret;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef CHAPPE_QUEUE_RECOVER_H
+#define CHAPPE_QUEUE_RECOVER_H
+
+/*
+ * What a start makes of the journal and of incoming/: docs/FORMATS.md, table
+ * of states. It never asks why the last run ended. For the process that holds
+ * qmgr's lock; everything blocks. Afterwards each message that was answered
+ * and is not finished has a file that verifies, in incoming/ or in a sealed
+ * place, with the marks that were recorded; what was finished has none; and
+ * incoming/ holds nothing else but what living processes are writing. Nothing
+ * of the journal is changed: a recovery that is broken off is begun again.
+ */
+
+#include "lib/queue/segment.h"
+
+/* An unsealed message, in incoming/. */
+struct queue_live {
+	struct queue_id id;
+	uint32_t segment; /* its record's; 0: in none any more */
+	uint64_t at, end;
+};
+
+struct queue_recovery {
+	struct recovered_segment {
+		struct segment segment; /* open */
+		uint64_t end;		/* of the records that are there */
+	} * segments;
+	size_t segment_count;
+	struct queue_live *live;
+	size_t live_count;
+	uint32_t number_max;
+	uint64_t generation_max;
+	int64_t bound_us; /* no id issued before is later */
+	unsigned rebuilt, discarded, removed, marked;
+	/* Two messages had one id; the second one has another now. */
+	struct queue_twin {
+		struct queue_id old_id, new_id;
+	} * twins;
+	size_t twin_count;
+};
+
+/* living: bit set of the slots whose process lives. On an error nothing is
+ * to be released. */
+int queue_recover(struct queue *q, const uint8_t living[32],
+    struct queue_recovery *out, struct err *e);
+/* Closes what segments are left in it, and frees. */
+void queue_recovery_release(struct queue_recovery *r);
+
+/* The records of one segment from `from` to `to` (0: the end), of messages
+ * that nobody was told of: each gets its file, if it lacks one. *out_live
+ * (mem_free) are those that are not sealed; *out_end is behind the last. */
+int queue_recover_tail(struct queue *q, const struct segment *s, uint64_t from,
+    uint64_t to, struct queue_live **out_live, size_t *out_count,
+    uint64_t *out_end, struct err *e);
+
+/* Makes the file of one message anew from its record: the one there is does
+ * not verify, or is gone. */
+int queue_rebuild(struct queue *q, const struct segment *s, uint64_t at,
+    struct queue_id id, struct err *e);
+
+/* While qmgr is down, for a tool that holds the lock: recovers, and seals
+ * what is unsealed, so that the directories say all. */
+int queue_recover_sealed(struct queue *q, struct err *e);
+
+#endif
