@@ -9,7 +9,6 @@
 #include <cmocka.h>
 
 #include <sched.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -311,6 +310,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(inet_services_follow_the_interfaces),
+		cmocka_unit_test(smtpd_has_a_process_for_each_core),
 		cmocka_unit_test(
 		    single_programs_have_one_process_for_all_lines),
 		cmocka_unit_test(imap_listens_as_its_parameters_say),
