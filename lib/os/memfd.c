@@ -36,15 +36,24 @@ fail:
 }
 
 int
-memfd_read(int fd, size_t max, struct buf *out, struct err *e)
+memfd_sealed(int fd, struct err *e)
 {
 	const int seals = fcntl(fd, F_GET_SEALS);
+
+	if (seals < 0 || (seals & SEALS) != SEALS)
+		return err_set(e, ERR_TEMP, "4.3.0", "not a sealed memfd");
+	return 0;
+}
+
+int
+memfd_read(int fd, size_t max, struct buf *out, struct err *e)
+{
 	struct stat st;
 	uint8_t *room;
 	ssize_t n;
 
-	if (seals < 0 || (seals & SEALS) != SEALS)
-		return err_set(e, ERR_TEMP, "4.3.0", "not a sealed memfd");
+	if (memfd_sealed(fd, e) != 0)
+		return -1;
 	if (fstat(fd, &st) != 0)
 		return err_sys(e, "memfd");
 	if ((size_t)st.st_size > max)

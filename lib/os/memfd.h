@@ -14,6 +14,9 @@
 /* name is only for /proc. The descriptor is close-on-exec. */
 int memfd_seal(const char *name, struct span bytes, int *out_fd, struct err *e);
 
+/* Fails unless fd is a memory file that nobody can change any more. */
+int memfd_sealed(int fd, struct err *e);
+
 /* Appends the bytes of a sealed memory file to out (initialised, room for
  * max); fails when it is longer than max, or not sealed. */
 int memfd_read(int fd, size_t max, struct buf *out, struct err *e);

@@ -391,6 +391,13 @@ stream_tls_facts(const struct stream *s, struct tls_facts *out)
 }
 
 bool
+stream_tls_cert(
+    const struct stream *s, const char *digest, struct tls_cert *out)
+{
+	return s->security == SEC_TLS && tls_cert_get(s->ssl, digest, out);
+}
+
+bool
 stream_tls_binding(
     const struct stream *s, enum tls_binding kind, struct buf *out)
 {

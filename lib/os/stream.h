@@ -92,6 +92,10 @@ void stream_tls_server(
 void stream_tls_client(struct stream *s, struct tls_ctx *ctx, const char *name);
 /* False when the stream is not (yet) encrypted. */
 bool stream_tls_facts(const struct stream *s, struct tls_facts *out);
+/* The peer's certificate, with fingerprints by this digest ("sha256"). False
+ * when there is none. */
+bool stream_tls_cert(
+    const struct stream *s, const char *digest, struct tls_cert *out);
 /* Appends the channel binding data of this connection. False, and nothing is
  * appended, when the stream is not (yet) encrypted or has none of this kind:
  * RFC 9266 4.2 (TLS 1.2 without extended master secret). */

@@ -2,28 +2,17 @@
 #include "lib/os/tls.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
-#include "lib/base/buf.h"
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
 #include "lib/os/tls_ssl.h"
 
-struct tls_ctx {
-	SSL_CTX *ssl;
-	unsigned refs;
-	bool server;
-};
-
-static int
-ssl_err(struct err *e, const char *what)
+int
+tls_ssl_err(struct err *e, const char *what)
 {
 	const unsigned long code = ERR_peek_last_error();
 	const char *reason = ERR_reason_error_string(code);
@@ -34,115 +23,9 @@ ssl_err(struct err *e, const char *what)
 	return -1;
 }
 
-/* ---- the transport below an SSL ---- */
-/* OpenSSL's own socket BIO would do but for bytes that were read from the
- * socket before TLS began, and for SIGPIPE. */
-struct wire {
-	int fd;
-	struct buf prefix;
-};
-
-static int
-wire_read(BIO *bio, char *out, int n)
-{
-	struct wire *w = BIO_get_data(bio);
-	const struct span prefix = buf_span(&w->prefix);
-	ssize_t got;
-
-	BIO_clear_retry_flags(bio);
-	if (n <= 0)
-		return 0;
-	if (prefix.n > 0) {
-		const size_t take = prefix.n < (size_t)n ? prefix.n : (size_t)n;
-
-		memcpy(out, prefix.p, take);
-		buf_consume(&w->prefix, take);
-		if (w->prefix.n == 0)
-			buf_release(&w->prefix);
-		return (int)take;
-	}
-	got = recv(w->fd, out, (size_t)n, 0);
-	if (got < 0 && (errno == EAGAIN || errno == EINTR))
-		BIO_set_retry_read(bio);
-	return (int)got;
-}
-
-static int
-wire_write(BIO *bio, const char *p, int n)
-{
-	struct wire *w = BIO_get_data(bio);
-	ssize_t put;
-
-	BIO_clear_retry_flags(bio);
-	if (n <= 0)
-		return 0;
-	put = send(w->fd, p, (size_t)n, MSG_NOSIGNAL);
-	if (put < 0 && (errno == EAGAIN || errno == EINTR))
-		BIO_set_retry_write(bio);
-	return (int)put;
-}
-
-static long
-wire_ctrl(BIO *bio, int cmd, long num, void *ptr)
-{
-	struct wire *w = BIO_get_data(bio);
-
-	(void)num;
-	(void)ptr;
-	if (cmd == BIO_CTRL_PENDING)
-		return (long)w->prefix.n;
-	return cmd == BIO_CTRL_FLUSH ? 1 : 0;
-}
-
-static int
-wire_destroy(BIO *bio)
-{
-	struct wire *w = BIO_get_data(bio);
-
-	if (w != NULL)
-		buf_wipe(&w->prefix);
-	mem_free(w);
-	BIO_set_data(bio, NULL);
-	return 1;
-}
-
-static BIO_METHOD *wire_method;
-
-static void
-make_wire_method(void)
-{
-	BIO_METHOD *m =
-	    BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "wire");
-
-	BUG_ON(m == NULL);
-	BIO_meth_set_read(m, wire_read);
-	BIO_meth_set_write(m, wire_write);
-	BIO_meth_set_ctrl(m, wire_ctrl);
-	BIO_meth_set_destroy(m, wire_destroy);
-	wire_method = m;
-}
-
-static BIO *
-wire_new(int fd, struct span prefix)
-{
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	struct wire *w = MEM_NEW(w);
-	BIO *bio;
-
-	pthread_once(&once, make_wire_method);
-	bio = BIO_new(wire_method);
-	BUG_ON(bio == NULL);
-	w->fd = fd;
-	buf_init(&w->prefix, prefix.n);
-	buf_add(&w->prefix, prefix);
-	BIO_set_data(bio, w);
-	BIO_set_init(bio, 1);
-	return bio;
-}
-
 /* ---- contexts ---- */
-static struct tls_ctx *
-ctx_new(const SSL_METHOD *method, bool server)
+struct tls_ctx *
+tls_ctx_new(const SSL_METHOD *method, bool server)
 {
 	struct tls_ctx *ctx = MEM_NEW(ctx);
 
@@ -150,6 +33,7 @@ ctx_new(const SSL_METHOD *method, bool server)
 	BUG_ON(ctx->ssl == NULL);
 	ctx->refs = 1;
 	ctx->server = server;
+	table_init(&ctx->by_name);
 	SSL_CTX_set_min_proto_version(ctx->ssl, TLS1_2_VERSION);
 	/* Mail peers often just close; SMTP and IMAP mark the end of what
 	 * they say themselves, so a missing close_notify cuts nothing off. */
@@ -181,94 +65,15 @@ tls_ctx_free(struct tls_ctx **ref)
 	*ref = NULL;
 	if (--ctx->refs > 0)
 		return;
+	tls_server_release(ctx);
 	SSL_CTX_free(ctx->ssl);
 	mem_free(ctx);
-}
-
-/* A key with a pass phrase is one we cannot use: never ask on a terminal. */
-static int
-no_passphrase(char *buf, int size, int writing, void *arg)
-{
-	(void)buf;
-	(void)size;
-	(void)writing;
-	(void)arg;
-	return -1;
-}
-
-static BIO *
-memory_bio(struct span s)
-{
-	BIO *bio = BIO_new_mem_buf(s.n > 0 ? (const void *)s.p : "", (int)s.n);
-
-	BUG_ON(bio == NULL);
-	return bio;
-}
-
-/* The first private key in s, or NULL. */
-static EVP_PKEY *
-read_key(struct span s)
-{
-	BIO *bio = memory_bio(s);
-	EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
-
-	BIO_free(bio);
-	ERR_clear_error();
-	return key;
-}
-
-/* Gives ctx the certificates in s, the server's own first; their number. */
-static int
-use_chain(SSL_CTX *ctx, struct span s)
-{
-	BIO *bio = memory_bio(s);
-	int count = 0;
-
-	for (;;) {
-		X509 *cert = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL);
-
-		if (cert == NULL)
-			break;
-		if (count++ == 0)
-			SSL_CTX_use_certificate(ctx, cert);
-		else
-			SSL_CTX_add1_chain_cert(ctx, cert);
-		X509_free(cert);
-	}
-	ERR_clear_error();
-	BIO_free(bio);
-	return count;
-}
-
-struct tls_ctx *
-tls_server_new(struct span chain, struct span key, struct err *e)
-{
-	struct tls_ctx *ctx = ctx_new(TLS_server_method(), true);
-	EVP_PKEY *pkey = read_key(key);
-	bool ok = false;
-
-	if (pkey == NULL)
-		pkey = read_key(chain);
-	if (use_chain(ctx->ssl, chain) == 0 && use_chain(ctx->ssl, key) == 0)
-		err_set(e, ERR_TEMP, "4.7.5", "no usable certificate found");
-	else if (pkey == NULL)
-		err_set(e, ERR_TEMP, "4.7.5", "no usable private key found");
-	else if (SSL_CTX_use_PrivateKey(ctx->ssl, pkey) != 1 ||
-		 SSL_CTX_check_private_key(ctx->ssl) != 1)
-		ssl_err(e, "certificate and private key");
-	else
-		ok = true;
-	EVP_PKEY_free(pkey);
-	ERR_clear_error();
-	if (!ok)
-		tls_ctx_free(&ctx);
-	return ctx;
 }
 
 struct tls_ctx *
 tls_client_new(const char *ca_file, bool verify, struct err *e)
 {
-	struct tls_ctx *ctx = ctx_new(TLS_client_method(), false);
+	struct tls_ctx *ctx = tls_ctx_new(TLS_client_method(), false);
 	int rc;
 
 	if (ca_file != NULL)
@@ -276,7 +81,7 @@ tls_client_new(const char *ca_file, bool verify, struct err *e)
 	else
 		rc = SSL_CTX_set_default_verify_paths(ctx->ssl);
 	if (rc != 1) {
-		ssl_err(e, ca_file != NULL ? ca_file : "trust anchors");
+		tls_ssl_err(e, ca_file != NULL ? ca_file : "trust anchors");
 		tls_ctx_free(&ctx);
 		return NULL;
 	}
@@ -308,7 +113,7 @@ SSL *
 tls_open(struct tls_ctx *ctx, int fd, struct span prefix, const char *name)
 {
 	SSL *ssl = SSL_new(ctx->ssl);
-	BIO *bio = wire_new(fd, prefix);
+	BIO *bio = tls_wire_new(fd, prefix);
 
 	BUG_ON(ssl == NULL);
 	BUG_ON(SSL_set_ex_data(ssl, 0, tls_ctx_ref(ctx)) != 1);
@@ -322,6 +127,12 @@ tls_open(struct tls_ctx *ctx, int fd, struct span prefix, const char *name)
 	return ssl;
 }
 
+struct tls_ctx *
+tls_ctx_of(const SSL *ssl)
+{
+	return SSL_get_ex_data(ssl, 0);
+}
+
 void
 tls_close(SSL **ref)
 {
@@ -329,7 +140,7 @@ tls_close(SSL **ref)
 
 	if (*ref == NULL)
 		return;
-	ctx = SSL_get_ex_data(*ref, 0);
+	ctx = tls_ctx_of(*ref);
 	SSL_free(*ref);
 	*ref = NULL;
 	tls_ctx_free(&ctx);
@@ -353,7 +164,7 @@ tls_err(SSL *ssl, int rc, const char *what, struct err *e)
 	} else if (why == SSL_ERROR_SYSCALL || why == SSL_ERROR_ZERO_RETURN) {
 		err_set(e, ERR_TEMP, "4.4.2", "%s: connection closed", what);
 	} else {
-		ssl_err(e, what);
+		tls_ssl_err(e, what);
 	}
 	ERR_clear_error();
 	return -1;

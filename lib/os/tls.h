@@ -4,19 +4,48 @@
 
 /*
  * TLS contexts over OpenSSL: what streams need to become encrypted. TLS 1.2
- * and 1.3 only. Certificates and keys come as PEM bytes, since the daemons
- * that use them may not open the files: master hands them over.
+ * and 1.3 unless the options say otherwise. Certificates and keys come as PEM
+ * bytes, since the daemons that use them may not open the files: master hands
+ * them over.
  */
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "lib/base/err.h"
 #include "lib/base/span.h"
 
 struct tls_ctx; /* shared by reference by many streams; freed last */
 
+/* What a server does; members left 0 or NULL mean the value behind. Words as
+ * Postfix's parameters have them. */
+struct tls_server_options {
+	const char *protocols;	 /* ">=TLSv1.2" */
+	const char *ciphers;	 /* of TLS 1.2; OpenSSL's own */
+	const char *groups;	 /* "X25519 P-256"; unknown ones are left out */
+	const char *options;	 /* as tls_ssl_options: none */
+	const char *workarounds; /* as tls_disable_workarounds: none */
+	const char *session_context; /* sessions resume within it: one for all */
+	int64_t ticket_lifetime_s;   /* no tickets */
+	int verify_depth;	     /* of clients' chains: no limit of ours */
+	bool client_order;	     /* the client's preference of ciphers wins */
+	bool always_session_ids;     /* also where no ticket is given */
+	bool ask_cert;		     /* ask clients for a certificate */
+};
+
+/* A server context from what master gave (tls_keys.h). Fails when there is no
+ * usable certificate, or on an option that means nothing. */
+struct tls_keys;
+struct tls_ctx *tls_server_open(struct tls_keys *keys,
+    const struct tls_server_options *o, struct err *e);
+
+/* Is this, PEM, a set of private keys with certificates to serve with
+ * (authorities: certificates to check others with)? */
+int tls_pem_check(struct span pem, bool authorities, struct err *e);
+
 /* A server context from a certificate chain and its private key, both PEM
- * (either order, or both in one). Fails when they do not fit together. */
+ * (either order, or both in one), with the defaults and tickets. Fails when
+ * they do not fit together. */
 struct tls_ctx *tls_server_new(struct span chain, struct span key,
     struct err *e);
 
@@ -28,13 +57,41 @@ struct tls_ctx *tls_client_new(const char *ca_file, bool verify,
 /* Drops the caller's reference. */
 void tls_ctx_free(struct tls_ctx **ctx);
 
+/* How somebody signed, or how keys were exchanged. */
+struct tls_method {
+	const char *name;   /* "ECDSA", "X25519"; NULL: unknown */
+	const char *curve;  /* "P-256", or NULL */
+	int bits;	    /* without a curve; 0: nothing to say */
+	const char *digest; /* "SHA256", or NULL */
+};
+
 /* Facts of an established connection, for Received and the log. Strings
  * live as long as the stream's TLS. */
 struct tls_facts {
 	const char *protocol; /* "TLSv1.3" */
 	const char *cipher;   /* "TLS_AES_256_GCM_SHA384" */
 	int bits_used, bits_total;
-	bool verified;        /* peer's chain and name verified */
+	bool verified;	 /* peer's chain (and name, as a client) verified */
+	bool has_cert;	 /* the peer showed a certificate */
+	bool asked_cert; /* as a server: we asked for one */
+	bool resumed;	 /* an earlier session went on */
+	/* Of TLS 1.3 only, before it the cipher says it. */
+	struct tls_method exchange, server_signature, client_signature;
+	/* As a server: the server name asked for, or NULL; and whether it has
+	 * a certificate of its own. */
+	const char *asked_name;
+	bool name_matched;
+};
+
+/* A peer's certificate, printable. */
+struct tls_cert {
+	bool trusted;	   /* an authority of ours vouches for it */
+	char subject[256]; /* common name, "" without */
+	char issuer[256];  /* common name, else organisation */
+	/* "AB:CD:...", in upper case; "" when it can't be had. */
+	char fingerprint[200];	    /* of the whole */
+	char pkey_fingerprint[200]; /* of the public key (SPKI) */
+	char reason[120];	    /* why it is not trusted */
 };
 
 /* Kinds of channel binding, for SASL mechanisms that end in -PLUS. */

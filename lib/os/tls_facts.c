@@ -1,23 +1,207 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lib/os/tls.h"
+#include "lib/os/tls_ssl.h"
 
+#include <stdio.h>
+#include <string.h>
+
+#include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/x509.h>
 
-#include "lib/os/tls_ssl.h"
+#include "lib/os/log.h"
+
+/* ---- methods ---- */
+/* "P-256"; OpenSSL's own word where there is no such name. */
+static const char *
+curve_name(const EVP_PKEY *key)
+{
+	char group[80];
+	size_t n;
+	const char *nist;
+	int nid;
+
+	if (EVP_PKEY_get_group_name(key, group, sizeof(group), &n) != 1)
+		return NULL;
+	nid = OBJ_txt2nid(group);
+	nist = EC_curve_nid2nist(nid);
+	return nist != NULL ? nist : OBJ_nid2sn(nid);
+}
+
+static struct tls_method
+exchange_of(SSL *ssl)
+{
+	struct tls_method m = { 0 };
+	EVP_PKEY *key = NULL;
+
+	if (SSL_get_peer_tmp_key(ssl, &key) != 1)
+		return m;
+	switch (EVP_PKEY_get_id(key)) {
+	case EVP_PKEY_DH:
+		m.name = "DHE";
+		m.bits = EVP_PKEY_get_bits(key);
+		break;
+	case EVP_PKEY_EC:
+		m.name = "ECDHE";
+		m.curve = curve_name(key);
+		break;
+	default:
+		m.name = OBJ_nid2sn(EVP_PKEY_get_base_id(key));
+		break;
+	}
+	EVP_PKEY_free(key);
+	return m;
+}
+
+static struct tls_method
+signature_of(const EVP_PKEY *key, int digest)
+{
+	struct tls_method m = { 0 };
+
+	switch (EVP_PKEY_get_id(key)) {
+	case EVP_PKEY_RSA:
+		m.name = "RSA-PSS"; /* RFC 8446 4.2.3: nothing else */
+		m.bits = EVP_PKEY_get_bits(key);
+		break;
+	case EVP_PKEY_EC:
+		m.name = "ECDSA";
+		m.curve = curve_name(key);
+		break;
+	default:
+		m.name = OBJ_nid2sn(EVP_PKEY_get_base_id(key));
+		break;
+	}
+	if (digest != NID_undef)
+		m.digest = OBJ_nid2sn(digest);
+	return m;
+}
+
+/* Before TLS 1.3 the cipher's name says all this; a session that is resumed
+ * is not signed anew. */
+static void
+methods_of(SSL *ssl, struct tls_facts *f)
+{
+	const bool server = SSL_is_server(ssl);
+	const X509 *peer = SSL_get0_peer_certificate(ssl);
+	const EVP_PKEY *own = SSL_get_privatekey(ssl);
+	int nid;
+
+	if (SSL_version(ssl) < TLS1_3_VERSION)
+		return;
+	f->exchange = exchange_of(ssl);
+	if (f->resumed)
+		return;
+	if (own != NULL && SSL_get_signature_nid(ssl, &nid) == 1)
+		*(server ? &f->server_signature : &f->client_signature) =
+		    signature_of(own, nid);
+	if (peer != NULL && SSL_get_peer_signature_nid(ssl, &nid) == 1)
+		*(server ? &f->client_signature : &f->server_signature) =
+		    signature_of(X509_get0_pubkey(peer), nid);
+}
 
 void
 tls_facts_get(SSL *ssl, struct tls_facts *out)
 {
 	const SSL_CIPHER *cipher = SSL_get_current_cipher(ssl);
+	const struct tls_ctx *ctx = tls_ctx_of(ssl);
 
 	*out = (struct tls_facts){
 		.protocol = SSL_get_version(ssl),
 		.cipher = SSL_CIPHER_get_name(cipher),
-		.verified = SSL_get0_peer_certificate(ssl) != NULL &&
-			    SSL_get_verify_result(ssl) == X509_V_OK,
+		.has_cert = SSL_get0_peer_certificate(ssl) != NULL,
+		.asked_cert = ctx->asks_cert,
+		.resumed = SSL_session_reused(ssl),
 	};
 	out->bits_used = SSL_CIPHER_get_bits(cipher, &out->bits_total);
+	out->verified =
+	    out->has_cert && SSL_get_verify_result(ssl) == X509_V_OK;
+	if (ctx->server)
+		out->asked_name = tls_server_asked(ssl, &out->name_matched);
+	methods_of(ssl, out);
+	ERR_clear_error();
+}
+
+/* ---- the peer's certificate ---- */
+static void
+hex(const uint8_t *digest, unsigned n, char *out, size_t size)
+{
+	static const char digits[] = "0123456789ABCDEF";
+	size_t at = 0;
+
+	for (unsigned i = 0; i < n && at + 3 < size; i++) {
+		if (i > 0)
+			out[at++] = ':';
+		out[at++] = digits[digest[i] >> 4];
+		out[at++] = digits[digest[i] & 15];
+	}
+	out[at] = '\0';
+}
+
+/* The last part of this kind of a name, as UTF-8; false without one. What
+ * could end a line or hide something makes the whole unusable. */
+static bool
+name_part(const X509_NAME *name, int nid, char *out, size_t size)
+{
+	int at = -1, next;
+	unsigned char *text = NULL;
+	int n;
+
+	while ((next = X509_NAME_get_index_by_NID(name, nid, at)) >= 0)
+		at = next;
+	if (at < 0)
+		return false;
+	n = ASN1_STRING_to_UTF8(&text,
+	    X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
+	if (n <= 0 || (size_t)n >= size || memchr(text, 0, (size_t)n) != NULL) {
+		OPENSSL_free(text);
+		return false;
+	}
+	snprintf(out, size, "%s", log_quote(span_of(text, (size_t)n), size - 1));
+	OPENSSL_free(text);
+	return true;
+}
+
+static void
+fingerprints(const X509 *cert, const char *name, struct tls_cert *out)
+{
+	const EVP_MD *md = EVP_get_digestbyname(name);
+	uint8_t digest[EVP_MAX_MD_SIZE];
+	unsigned char *spki = NULL;
+	unsigned n;
+	int len;
+
+	if (md == NULL)
+		return;
+	if (X509_digest(cert, md, digest, &n) == 1)
+		hex(digest, n, out->fingerprint, sizeof(out->fingerprint));
+	len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &spki);
+	if (len > 0 &&
+	    EVP_Digest(spki, (size_t)len, digest, &n, md, NULL) == 1)
+		hex(digest, n, out->pkey_fingerprint,
+		    sizeof(out->pkey_fingerprint));
+	OPENSSL_free(spki);
+}
+
+bool
+tls_cert_get(SSL *ssl, const char *digest, struct tls_cert *out)
+{
+	const X509 *cert = SSL_get0_peer_certificate(ssl);
+	const long result = SSL_get_verify_result(ssl);
+
+	if (cert == NULL)
+		return false;
+	*out = (struct tls_cert){ .trusted = result == X509_V_OK };
+	if (!out->trusted)
+		snprintf(out->reason, sizeof(out->reason), "%s",
+		    X509_verify_cert_error_string(result));
+	(void)name_part(X509_get_subject_name(cert), NID_commonName,
+	    out->subject, sizeof(out->subject));
+	if (!name_part(X509_get_issuer_name(cert), NID_commonName,
+		out->issuer, sizeof(out->issuer)))
+		(void)name_part(X509_get_issuer_name(cert),
+		    NID_organizationName, out->issuer, sizeof(out->issuer));
+	fingerprints(cert, digest, out);
+	ERR_clear_error();
+	return true;
 }
 
 /* ---- channel binding ---- */
