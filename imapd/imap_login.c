@@ -9,6 +9,8 @@
 #include "imapd/login.h"
 #include "lib/base/mem.h"
 
+enum { TICKET_S = 3600 };
+
 static struct imapd_conf conf;
 static struct login_stage stage;
 
@@ -39,15 +41,19 @@ client(struct daemon *d, int fd, const struct daemon_listener *l)
 }
 
 static void
-keys(struct daemon *d, const struct daemon_keys *k)
+keys(struct daemon *d, struct tls_keys *k)
 {
+	static const struct tls_server_options options = {
+		.session_context = "imap",
+		.ticket_lifetime_s = TICKET_S,
+	};
 	struct tls_ctx *ctx;
 	struct err e;
 
 	(void)d;
 	if (conf.ssl == SSL_NO)
 		return;
-	ctx = tls_server_new(k->chain, k->key, &e);
+	ctx = tls_server_open(k, &options, &e);
 	if (ctx == NULL) {
 		log_error(NULL, "certificate and key: %s", e.text);
 		return;

@@ -161,21 +161,31 @@ child_tell(struct child *c, enum msg_type type)
 	msg_out_release(&m);
 }
 
-void
-child_send_keys(struct child *c)
+/* Without the descriptor: there is none. */
+static void
+send_memory(struct child *c, enum msg_type type, int fd)
 {
 	struct msg_out m;
-	int fds[2];
 
 	if (c->channel == NULL)
 		return;
-	msg_begin(&m, MSG_KEYS, 0, 0);
-	if (keys_fds(c->service, fds) == 2) {
-		msg_put_fd(&m, fds[0]);
-		msg_put_fd(&m, fds[1]);
-	}
+	msg_begin(&m, type, 0, 0);
+	if (fd >= 0)
+		msg_put_fd(&m, fd);
 	channel_send(c->channel, &m);
 	msg_out_release(&m);
+}
+
+void
+child_send_keys(struct child *c)
+{
+	send_memory(c, MSG_KEYS, keys_fd(c->service));
+}
+
+void
+child_send_tickets(struct child *c)
+{
+	send_memory(c, MSG_TICKET_KEYS, tickets_fd(c->service->master));
 }
 
 static void
@@ -278,8 +288,10 @@ greet(struct child *c, int control)
 	    channel_new(c->service->master->loop, control, &handler, c);
 	if (p->needs_slot)
 		send_slot(c);
-	if (p->needs_keys)
+	if (p->needs_keys) {
+		child_send_tickets(c);
 		child_send_keys(c);
+	}
 	if (strcmp(p->name, "qmgr") == 0)
 		send_pids(c);
 }

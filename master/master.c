@@ -367,6 +367,7 @@ serve(struct master *m, struct err *e)
 		    "not started as root: a private instance, "
 		    "all processes run as user %u",
 		    (unsigned)getuid());
+	tickets_start(m);
 	start_services(m);
 	keys_watch(m);
 	settle(m);
@@ -392,6 +393,7 @@ release(struct master *m)
 	timer_free(&m->settle_timer);
 	timer_free(&m->stop_timer);
 	timer_free(&m->keys_timer);
+	tickets_stop(m);
 	watch_free(&m->stderr_watch);
 	watch_free(&m->inotify);
 	loop_free(&m->loop);
@@ -471,6 +473,7 @@ main(int argc, char *argv[])
 	m->root = priv_is_root();
 	list_init(&m->services);
 	list_init(&m->listeners);
+	list_init(&m->keys);
 	list_init(&m->waiting);
 	log_set_tag("postfix/master");
 	while ((c = getopt(argc, argv, "c:r:t")) != -1) {

@@ -44,6 +44,13 @@ struct socket_spec {
 	bool optional; /* one of several: may be missing on this host */
 };
 
+enum {
+	KEYS_CHAIN = 'C',   /* keys and certificates, read as one */
+	KEYS_NAMES = 'N',   /* tables: server name -> such files */
+	KEYS_CA_FILE = 'F', /* authorities for clients' certificates */
+	KEYS_CA_DIR = 'D',
+};
+
 struct plan {
 	struct list link;
 	const char *name; /* for -n and the log */
@@ -58,7 +65,9 @@ struct plan {
 	bool wakeup_if_used;
 	bool boot;		    /* started with the suite */
 	char *fingerprint;	    /* everything that its processes read */
-	char *cert_file, *key_file; /* PEM; "" none */
+	/* Where certificates and keys are: lines of a KEYS_ letter, a blank
+	 * and file names with tabs between. "": no TLS */
+	char *keys;
 	struct priv_user user;	    /* when master is root */
 	gid_t groups[GROUPS_MAX];
 	size_t group_count;
@@ -149,6 +158,8 @@ struct master {
 	struct server *admin;
 	int admin_fd;
 	struct watch *admin_watch;
+	struct list keys;    /* struct keys */
+	struct tickets *tickets;
 	struct list waiting; /* requests to be answered when settled */
 	struct timer *settle_timer, *stop_timer, *keys_timer;
 	struct watch *stderr_watch, *inotify;
@@ -170,6 +181,7 @@ void child_leave(struct child *c);
 void child_hurry(struct child *c);
 void child_tell(struct child *c, enum msg_type type);
 void child_send_keys(struct child *c);
+void child_send_tickets(struct child *c);
 void child_kill(struct child *c, int signo);
 
 /* service.c */
@@ -196,13 +208,24 @@ int reload(struct master *m, const char *only, struct err *e);
 void settle(struct master *m); /* called whenever things change */
 
 /* keys.c */
-void keys_load(struct service *s, bool warn);
-int keys_fds(const struct service *s, int out_fd[2]); /* number: 0 or 2 */
-/* Do certificate and key fit? Only for a check: it parses them. */
+/* Sets s->keys from its plan; services with the same files share them. */
+void keys_load(struct service *s);
+/* A sealed memory file (lib/os/tls_keys.h), or -1: no certificate. */
+int keys_fd(const struct service *s);
+/* Reads and checks everything; for chappe check. */
 int keys_verify(const struct plan *p, struct err *e);
+/* May the files named in main.cf be read? Said at the start, and not by
+ * clients that find no TLS. */
+int keys_access(const struct plan *p, struct err *e);
 void keys_free(struct keys **k);
 void keys_check_all(struct master *m); /* pushes what changed */
 void keys_watch(struct master *m);
+
+/* tickets.c */
+void tickets_start(struct master *m);
+void tickets_reload(struct master *m); /* the configuration is another */
+int tickets_fd(const struct master *m);	/* -1: no tickets */
+void tickets_stop(struct master *m);
 
 /* tree.c: the queue directory's parts, owners and modes. */
 int tree_make(const struct config *c, bool root, struct err *e);

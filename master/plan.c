@@ -14,6 +14,7 @@
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
 #include "lib/os/log.h"
+#include "lib/os/tls.h"
 
 enum {
 	ARENA_MAX = 1 << 20,
@@ -219,30 +220,87 @@ take_fingerprint(struct plan *p, struct conf *c)
 	buf_release(&b);
 }
 
-static char *
-key_path(struct conf *c, const char *name)
+/* ---- certificates and keys (keys.c) ---- */
+static const char *
+file_of(struct conf *c, const char *name)
 {
 	const char *value = conf_value(c, name);
 
+	if (value == NULL || strcmp(value, "none") == 0)
+		return "";
 	/* Dovecot's "ssl_cert = </etc/..." */
-	if (value != NULL && value[0] == '<')
-		value++;
-	return mem_strdup(value != NULL ? value : "");
+	return value[0] == '<' ? value + 1 : value;
 }
 
-/* Said at the start, and not by clients that find no TLS. */
-static int
-check_keys(const struct plan *p, struct err *e)
+static void
+add_pair(struct buf *b, struct conf *c, const char *cert, const char *key)
 {
-	if (!p->program->needs_keys || p->cert_file[0] == '\0')
-		return 0;
-	if (access(p->cert_file, R_OK) != 0)
-		return err_sys(
-		    e, "service %s: certificate %s", p->name, p->cert_file);
-	if (access(p->key_file, R_OK) != 0)
-		return err_sys(
-		    e, "service %s: private key %s", p->name, p->key_file);
-	return 0;
+	const char *cert_file = file_of(c, cert), *key_file = file_of(c, key);
+
+	if (cert_file[0] == '\0')
+		return;
+	buf_fmt(b, "%c %s", KEYS_CHAIN, cert_file);
+	if (key_file[0] != '\0' && strcmp(cert_file, key_file) != 0)
+		buf_fmt(b, "\t%s", key_file);
+	buf_str(b, "\n");
+}
+
+static void
+add_words(struct buf *b, char kind, const char *list)
+{
+	static const char separators[] = " \t\r\n,";
+	const char *at = list + strspn(list, separators);
+
+	if (*at == '\0')
+		return;
+	buf_fmt(b, "%c ", kind);
+	while (*at != '\0') {
+		const size_t n = strcspn(at, separators);
+
+		buf_fmt(b, "%.*s", (int)n, at);
+		at += n;
+		at += strspn(at, separators);
+		if (*at != '\0')
+			buf_str(b, "\t");
+	}
+	buf_str(b, "\n");
+}
+
+static char *
+key_sources(struct conf *c, bool imap)
+{
+	const char *chains = conf_value(c, "smtpd_tls_chain_files");
+	char *text;
+	struct buf b;
+
+	buf_init(&b, FINGERPRINT_MAX);
+	if (imap) {
+		add_pair(&b, c, "ssl_cert", "ssl_key");
+	} else if (chains != NULL && chains[0] != '\0') {
+		add_words(&b, KEYS_CHAIN, chains);
+	} else {
+		add_pair(&b, c, "smtpd_tls_cert_file", "smtpd_tls_key_file");
+		add_pair(&b, c, "smtpd_tls_dcert_file", "smtpd_tls_dkey_file");
+		add_pair(
+		    &b, c, "smtpd_tls_eccert_file", "smtpd_tls_eckey_file");
+	}
+	/* Without a certificate of our own the rest means nothing. */
+	if (b.n > 0 && !imap) {
+		add_words(
+		    &b, KEYS_NAMES, conf_value(c, "tls_server_sni_maps"));
+		if (file_of(c, "smtpd_tls_CAfile")[0] != '\0')
+			buf_fmt(&b, "%c %s\n", KEYS_CA_FILE,
+			    file_of(c, "smtpd_tls_CAfile"));
+		if (file_of(c, "smtpd_tls_CApath")[0] != '\0')
+			buf_fmt(&b, "%c %s\n", KEYS_CA_DIR,
+			    file_of(c, "smtpd_tls_CApath"));
+		if (strcmp(file_of(c, "tls_append_default_CA"), "yes") == 0)
+			buf_fmt(&b, "%c %s\n", KEYS_CA_DIR,
+			    tls_default_anchors());
+	}
+	text = mem_strdup(buf_cstr(&b));
+	buf_release(&b);
+	return text;
 }
 
 /* The service as its processes see it: with its own -o. */
@@ -259,15 +317,12 @@ read_parameters(struct plan *p, const char *dir, struct err *e)
 	ret = conf_check(c, NULL, NULL, e);
 	if (ret == 0) {
 		take_fingerprint(p, c);
-		p->cert_file =
-		    key_path(c, imap ? "ssl_cert" : "smtpd_tls_cert_file");
-		p->key_file =
-		    key_path(c, imap ? "ssl_key" : "smtpd_tls_key_file");
+		p->keys = key_sources(c, imap);
 	} else {
 		at_line(p, e);
 	}
 	conf_free(&c);
-	return ret == 0 ? check_keys(p, e) : -1;
+	return ret == 0 ? keys_access(p, e) : -1;
 }
 
 /* ---- identity ---- */
@@ -369,8 +424,7 @@ plan_free(struct plan *p)
 	mem_free(p->key);
 	mem_free(p->path);
 	mem_free(p->fingerprint);
-	mem_free(p->cert_file);
-	mem_free(p->key_file);
+	mem_free(p->keys);
 	mem_free(p);
 }
 

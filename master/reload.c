@@ -68,7 +68,7 @@ take_plan(struct master *m, struct plan *p)
 		  s->plan->user.uid != p->user.uid;
 	s->plan = p;
 	service_listen(s);
-	keys_load(s, true);
+	keys_load(s);
 	if (p->wakeup_s > 0)
 		timer_start(s->wakeup, (uint64_t)p->wakeup_s * 1000);
 	else
@@ -121,7 +121,9 @@ replace_all(struct master *m, struct err *e)
 	LIST_EACH(&next->plans, link)
 	take_plan(m, CONTAINER_OF(link, struct plan, link));
 	listeners_trim(m);
+	keys_check_all(m);
 	keys_watch(m);
+	tickets_reload(m);
 	/* A few kilobytes; only a reload while a removed service still has
 	 * sessions keeps them. */
 	if (!still_used(m, old))

@@ -202,7 +202,7 @@ service_new(struct master *m, struct plan *plan)
 	s->due = plan->boot;
 	list_push(&m->services, &s->link);
 	service_listen(s);
-	keys_load(s, true);
+	keys_load(s);
 	if (plan->wakeup_s > 0)
 		timer_start(s->wakeup, (uint64_t)plan->wakeup_s * 1000);
 	return s;

@@ -72,16 +72,12 @@ hello_secure(struct session *s)
 void
 hello_secured(struct session *s)
 {
-	struct tls_facts facts;
-
 	s->securing = false;
 	mem_free(s->helo);
 	s->helo = NULL;
-	if (stream_tls_facts(s->stream, &facts))
-		log_info(&s->log, "Anonymous TLS connection established from "
-		    "%s: %s with cipher %s (%d/%d bits)", session_client(s),
-		    facts.protocol, facts.cipher, facts.bits_used,
-		    facts.bits_total);
+	tls_established(s);
+	if (s->connected)
+		tls_log(s);
 	smtp_server_tls_started(s->engine, 0);
 	session_offer(s);
 }

@@ -23,8 +23,6 @@ received_zone_min(int64_t time_s)
 static void
 from_part(const struct session *s, struct buf *out)
 {
-	struct tls_facts tls;
-
 	if (s->local) {
 		buf_fmt(out, "Received: by %s (%s, from userid %lu)\r\n",
 		    s->service->common->myhostname,
@@ -35,9 +33,7 @@ from_part(const struct session *s, struct buf *out)
 	    s->helo != NULL ? s->helo : s->addr,
 	    s->name != NULL ? s->name : "unknown",
 	    strchr(s->addr, ':') != NULL ? "IPv6:" : "", s->addr);
-	if (stream_tls_facts(s->stream, &tls))
-		buf_fmt(out, "\t(using %s with cipher %s (%d/%d bits))\r\n",
-		    tls.protocol, tls.cipher, tls.bits_used, tls.bits_total);
+	tls_received(s, out);
 	if (s->sasl_user != NULL)
 		buf_fmt(out, "\t(Authenticated sender: %s)\r\n",
 		    log_quote(span_str(s->sasl_user), 200));

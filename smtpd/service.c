@@ -147,17 +147,14 @@ service_start(struct daemon *d, const struct smtpd_conf *conf, struct err *e)
 }
 
 void
-service_keys(struct daemon *d, const struct daemon_keys *k)
+service_keys(struct daemon *d, struct tls_keys *k)
 {
 	struct tls_ctx *ctx;
 	struct err e;
 
-	(void)d;
-	if (the_service == NULL)
-		the_service = MEM_NEW(the_service);
-	ctx = tls_server_new(k->chain, k->key, &e);
-	if (ctx == NULL) {
-		log_error(NULL, "TLS is not available: %s", e.text);
+	if (tls_context(the_service->conf, daemon_service(d), k, &ctx, &e) !=
+	    0) {
+		log_error(NULL, "TLS: %s", e.text);
 		return;
 	}
 	/* Streams hold references of their own. */

@@ -52,7 +52,7 @@ int service_start(struct daemon *d, const struct smtpd_conf *conf,
     struct err *e);
 void service_client(struct daemon *d, int fd,
     const struct daemon_listener *l);
-void service_keys(struct daemon *d, const struct daemon_keys *k);
+void service_keys(struct daemon *d, struct tls_keys *k);
 void service_leave(struct daemon *d);
 void service_hurry(struct daemon *d);
 

@@ -414,6 +414,7 @@ greet(struct session *s)
 		return;
 	s->connected = true;
 	log_info(&s->log, "connect from %s", session_client(s));
+	tls_log(s);
 	stage_begin(s, STAGE_CONNECT, NULL, say_greeting);
 }
 
@@ -456,11 +457,24 @@ on_secured(void *arg)
 		greet(s);
 }
 
+/* Said although the client's name, which its greeting waits for, may not be
+ * known yet. */
+static void
+handshake_failed(struct session *s, const struct err *e)
+{
+	if (!s->connected)
+		log_info(&s->log, "connect from %s", session_client(s));
+	s->connected = true;
+	tls_failed(s, e);
+}
+
 static void
 on_closed(void *arg, enum stream_end end, const struct err *e)
 {
 	struct session *s = arg;
 
+	if (s->securing)
+		handshake_failed(s, end == STREAM_TIMEOUT ? NULL : e);
 	switch (end) {
 	case STREAM_EOF:
 		s->end_note = "lost connection";
@@ -645,6 +659,7 @@ session_free(struct session *s)
 	mem_free(s->key);
 	mem_free(s->name);
 	mem_free(s->helo);
+	mem_free(s->ccert);
 	mem_free(s->sasl_user);
 	mem_free(s->sasl_method);
 	mem_free(s->sasl_mech);

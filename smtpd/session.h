@@ -21,6 +21,7 @@
 #include "smtpd/recipients.h"
 #include "smtpd/service.h"
 #include "smtpd/stage.h"
+#include "smtpd/tls.h"
 
 /* What tables and filters want done with a message beside taking it. Spans
  * live in the transaction's arena. */
@@ -77,6 +78,8 @@ struct session {
 	char *sasl_user, *sasl_method; /* NULL: not logged in */
 	char *sasl_mech;         /* while AUTH is under way */
 	uint64_t sasl_session;
+	struct tls_cert *ccert;  /* what the client showed; NULL: none */
+	bool tls_unsaid;         /* the handshake is not in the log yet */
 	struct transaction *tx;
 	struct stage_state stage;
 	struct commit *committing; /* a message on its way to the disk */

@@ -4,6 +4,7 @@
 #include "lib/base/mem.h"
 #include "lib/daemon/daemon.h"
 #include "smtpd/service.h"
+#include "smtpd/tls.h"
 
 /*
  * smtpd: the SMTP server. The services smtp (25), submission (587),
@@ -16,7 +17,8 @@ static struct smtpd_conf conf;
 static int
 verify(const struct daemon *d, struct err *e)
 {
-	(void)d;
+	if (tls_verify(daemon_conf(d), &conf, e) != 0)
+		return -1;
 	if (conf.smtpd_soft_error_limit > conf.smtpd_hard_error_limit)
 		return err_set(e, ERR_PERM, "5.3.5",
 		    "smtpd_soft_error_limit is larger than "

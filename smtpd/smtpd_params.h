@@ -13,6 +13,19 @@
 #include "lib/conf/conf.h"
 
 enum smtpd_tls_level { SMTPD_TLS_NONE, SMTPD_TLS_MAY, SMTPD_TLS_ENCRYPT };
+enum smtpd_tls_grade {
+	SMTPD_TLS_EXPORT,
+	SMTPD_TLS_LOW,
+	SMTPD_TLS_MEDIUM,
+	SMTPD_TLS_HIGH,
+	SMTPD_TLS_NULL,
+};
+enum smtpd_eecdh_grade {
+	SMTPD_EECDH_NONE,
+	SMTPD_EECDH_AUTO,
+	SMTPD_EECDH_STRONG,
+	SMTPD_EECDH_ULTRA,
+};
 
 struct smtpd_conf {
 	const char *smtpd_banner;
@@ -29,6 +42,26 @@ struct smtpd_conf {
 	bool smtpd_sasl_auth_enable;
 	const char *smtpd_sasl_mechanisms;
 	bool smtpd_sasl_required;
+
+	/* TLS */
+	const char *smtpd_tls_chain_files, *smtpd_tls_eccert_file,
+	    *smtpd_tls_eckey_file, *smtpd_tls_dcert_file,
+	    *smtpd_tls_dkey_file, *tls_server_sni_maps, *smtpd_tls_CAfile,
+	    *smtpd_tls_CApath, *smtpd_tls_protocols,
+	    *smtpd_tls_mandatory_protocols, *smtpd_tls_exclude_ciphers,
+	    *smtpd_tls_mandatory_exclude_ciphers, *tls_high_cipherlist,
+	    *tls_medium_cipherlist, *tls_null_cipherlist,
+	    *tls_eecdh_auto_curves, *tls_eecdh_strong_curve,
+	    *tls_eecdh_ultra_curve, *tls_ffdhe_auto_groups, *tls_ssl_options,
+	    *tls_disable_workarounds, *tls_session_ticket_cipher,
+	    *smtpd_tls_fingerprint_digest, *smtpd_tls_loglevel;
+	int smtpd_tls_ciphers, smtpd_tls_mandatory_ciphers;
+	int smtpd_tls_eecdh_grade;
+	int64_t smtpd_tls_session_cache_timeout, smtpd_tls_ccert_verifydepth;
+	bool smtpd_use_tls, smtpd_enforce_tls, smtpd_tls_ask_ccert,
+	    smtpd_tls_req_ccert, smtpd_tls_received_header,
+	    smtpd_tls_always_issue_session_ids, tls_preempt_cipherlist,
+	    tls_append_default_CA;
 
 	bool smtpd_lmtp;             /* speak LMTP */
 	bool smtpd_local_submission; /* a UNIX socket for this host's users */

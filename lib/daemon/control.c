@@ -2,16 +2,17 @@
 #include "lib/daemon/daemon_impl.h"
 
 #include <poll.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/mem.h"
 #include "lib/os/log.h"
+#include "lib/os/memfd.h"
+#include "lib/os/tls_keys.h"
+#include "lib/os/tls_tickets.h"
 
 enum {
 	SLOT_WAIT_MS = 10000,
 	KEYS_WAIT_MS = 1000,
-	PEM_MAX = 1 << 20,
 };
 
 /* A message that came before the daemon was made. */
@@ -23,52 +24,44 @@ struct early {
 
 /* ---- keys ---- */
 
-static int
-read_memory(int fd, struct buf *out, struct err *e)
-{
-	struct stat st;
-	uint8_t *room;
-	ssize_t n;
-
-	if (fd < 0 || fstat(fd, &st) != 0)
-		return err_sys(e, "keys from master");
-	room = buf_room(out, (size_t)st.st_size);
-	if (room == NULL)
-		return err_set(e, ERR_PERM, "5.3.0", "key file too large");
-	n = pread(fd, room, (size_t)st.st_size, 0);
-	if (n < 0)
-		return err_sys(e, "keys from master");
-	buf_grown(out, (size_t)n);
-	return 0;
-}
-
 static void
 take_keys(struct daemon *d, struct msg_in *m)
 {
-	struct daemon_keys keys;
-	struct buf chain, key;
+	struct tls_keys *keys;
 	struct err e;
-	int fds[2];
+	int fd;
 
 	if (m->fd_count == 0 || d->spec->keys == NULL)
 		return;
-	buf_init(&chain, PEM_MAX);
-	buf_init(&key, PEM_MAX);
-	fds[0] = msg_take_fd(m);
-	fds[1] = msg_take_fd(m);
-	if (read_memory(fds[0], &chain, &e) == 0 &&
-	    read_memory(fds[1], &key, &e) == 0) {
-		keys = (struct daemon_keys){ buf_span(&chain),
-			buf_span(&key) };
-		d->spec->keys(d, &keys);
+	fd = msg_take_fd(m);
+	if (tls_keys_open(fd, &keys, &e) == 0) {
+		d->spec->keys(d, keys);
+		tls_keys_free(&keys);
 	} else {
-		log_warning(NULL, "%s", e.text);
+		log_warning(NULL, "keys from master: %s", e.text);
 	}
-	buf_release(&chain);
-	buf_wipe(&key);
-	for (int i = 0; i < 2; i++)
-		if (fds[i] >= 0)
-			close(fds[i]);
+	close(fd);
+}
+
+/* Those of session tickets; without a descriptor there are none. */
+static void
+take_ticket_keys(struct msg_in *m)
+{
+	struct buf keys;
+	struct err e;
+	int fd;
+
+	buf_init(&keys, TLS_TICKET_KEYS_MAX * TLS_TICKET_KEY_SIZE);
+	if (m->fd_count > 0) {
+		fd = msg_take_fd(m);
+		if (memfd_read(fd, keys.max, &keys, &e) != 0)
+			log_warning(NULL, "ticket keys from master: %s",
+			    e.text);
+		close(fd);
+	}
+	if (!tls_tickets_set(buf_span(&keys)))
+		log_warning(NULL, "ticket keys from master: damaged");
+	buf_wipe(&keys);
 }
 
 /* ---- messages ---- */
@@ -100,6 +93,8 @@ act(struct daemon *d, struct msg_in *m)
 		s->wake(d);
 	else if (m->type == MSG_KEYS)
 		take_keys(d, m);
+	else if (m->type == MSG_TICKET_KEYS)
+		take_ticket_keys(m);
 	else if (m->type == MSG_SLOT)
 		d->slot = (int)(msg_get_u32(m, F_SLOT) & 0xff);
 	else if (s->control != NULL)

@@ -38,9 +38,7 @@ struct daemon_listener {
 	unsigned index;  /* 0.. */
 };
 
-struct daemon_keys {
-	struct span chain, key; /* PEM; valid during the call */
-};
+struct tls_keys;
 
 struct daemon_spec {
 	const char *name;
@@ -64,7 +62,10 @@ struct daemon_spec {
 	 * once. */
 	void (*leave)(struct daemon *d);
 	void (*hurry)(struct daemon *d); /* MSG_HURRY. Optional. */
-	void (*keys)(struct daemon *d, const struct daemon_keys *k);
+	/* Certificates and keys to serve with, at the start (after start)
+	 * and each time they are renewed; the skeleton drops its reference
+	 * after the call. Programs with needs_keys. */
+	void (*keys)(struct daemon *d, struct tls_keys *k);
 	/* Other messages from master (MSG_PIDS). Optional. */
 	void (*control)(struct daemon *d, struct msg_in *m);
 	/* Instead of all callbacks above but verify and sandbox: runs without

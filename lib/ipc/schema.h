@@ -21,7 +21,7 @@
 	X(MSG_LEAVE, 11)        /* master: accept nothing more, finish, exit */\
 	X(MSG_HURRY, 12)        /* master: say 421 or BYE at the next pause */ \
 	X(MSG_WAKE, 13)         /* master: the wakeup timer fired */           \
-	X(MSG_KEYS, 14)         /* master: fd chain, fd key (PEM memfds) */    \
+	X(MSG_KEYS, 14)         /* master: fd (tls_keys.h); none: no TLS */    \
 	X(MSG_PIDS, 15)         /* master: F_SERVICE groups {F_SERVICE F_PID} */\
 	X(MSG_SLOT, 16)         /* master: F_SLOT for queue ids */             \
 	X(MSG_FULL, 17)         /* child: start another process if allowed */  \
@@ -72,7 +72,8 @@
 	/* master, from tools */                                               \
 	X(MSG_MASTER_STATUS, 110) /* answer: MSG_OK F_LINE... */              \
 	X(MSG_MASTER_RELOAD, 111) /* [F_SERVICE]; MSG_OK when it is done */   \
-	X(MSG_MASTER_STOP, 112)   /* F_OP stop, abort; MSG_OK at once */
+	X(MSG_MASTER_STOP, 112)   /* F_OP stop, abort; MSG_OK at once */      \
+	X(MSG_TICKET_KEYS, 160)   /* master: fd (tls_tickets.h) */
 
 #define MSG_FIELDS(X)                                                          \
 	X(F_ERR_KIND, 1)   /* u64: enum err_kind */                            \

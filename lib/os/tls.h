@@ -39,6 +39,12 @@ struct tls_keys;
 struct tls_ctx *tls_server_open(struct tls_keys *keys,
     const struct tls_server_options *o, struct err *e);
 
+/* The directory with the system's authorities, named as for CApath. */
+const char *tls_default_anchors(void);
+
+/* Is there a digest of this name, for fingerprints? */
+int tls_digest_check(const char *name, struct err *e);
+
 /* Is this, PEM, a set of private keys with certificates to serve with
  * (authorities: certificates to check others with)? */
 int tls_pem_check(struct span pem, bool authorities, struct err *e);
@@ -77,8 +83,8 @@ struct tls_facts {
 	bool resumed;	 /* an earlier session went on */
 	/* Of TLS 1.3 only, before it the cipher says it. */
 	struct tls_method exchange, server_signature, client_signature;
-	/* As a server: the server name asked for, or NULL; and whether it has
-	 * a certificate of its own. */
+	/* As a server with certificates for names: the one asked for, or
+	 * NULL; and whether it has a certificate of its own. */
 	const char *asked_name;
 	bool name_matched;
 };

@@ -181,6 +181,15 @@ fingerprints(const X509 *cert, const char *name, struct tls_cert *out)
 	OPENSSL_free(spki);
 }
 
+int
+tls_digest_check(const char *name, struct err *e)
+{
+	if (EVP_get_digestbyname(name) == NULL)
+		return err_set(
+		    e, ERR_PERM, "5.3.5", "unknown digest: %s", name);
+	return 0;
+}
+
 bool
 tls_cert_get(SSL *ssl, const char *digest, struct tls_cert *out)
 {

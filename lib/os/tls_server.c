@@ -85,8 +85,9 @@ tls_server_asked(const SSL *ssl, bool *out_matched)
 	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
 	struct span pem;
 
-	*out_matched = name != NULL && ctx->keys != NULL &&
-		       tls_keys_by_name(ctx->keys, span_str(name), &pem);
+	if (name == NULL || ctx->keys == NULL || !tls_keys_has_names(ctx->keys))
+		return NULL;
+	*out_matched = tls_keys_by_name(ctx->keys, span_str(name), &pem);
 	return name;
 }
 
@@ -291,6 +292,12 @@ tls_server_open(struct tls_keys *keys, const struct tls_server_options *o,
 		SSL_CTX_set_tlsext_servername_arg(ctx->ssl, ctx);
 	}
 	return ctx;
+}
+
+const char *
+tls_default_anchors(void)
+{
+	return X509_get_default_cert_dir();
 }
 
 int

@@ -29,8 +29,8 @@ struct tls_ctx *tls_ctx_new(const SSL_METHOD *method, bool server);
 struct tls_ctx *tls_ctx_ref(struct tls_ctx *ctx);
 /* What only servers have. */
 void tls_server_release(struct tls_ctx *ctx);
-/* The name that the client asked for, if it was served with that name's own
- * certificate (matched), or although there is none. NULL: it asked none. */
+/* The server name that the client asked for, and whether it has certificates
+ * of its own. NULL: it asked none, or there are no names here. */
 const char *tls_server_asked(const SSL *ssl, bool *out_matched);
 
 /* The error of OpenSSL's queue, which is emptied. Always -1; temporary,

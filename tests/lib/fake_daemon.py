@@ -97,8 +97,10 @@ class Daemon:
         if name == "MSG_SLOT":
             more["slot"] = body[4]
         elif name == "MSG_KEYS":
-            more["keys"] = [os.pread(fd, 100000, 0).decode() for fd in fds]
+            more["keys"] = [os.pread(fd, 1000000, 0).hex() for fd in fds]
             more["seals"] = [fcntl.fcntl(fd, 1034) for fd in fds]
+        elif name == "MSG_TICKET_KEYS":
+            more["tickets"] = [os.pread(fd, 1000, 0).hex() for fd in fds]
         elif name == "MSG_PIDS":
             more["body"] = body.hex()
         for fd in fds:

@@ -9,6 +9,7 @@ import threading
 
 import certificate
 import ipc
+import keys
 
 DOMAIN = "chappe.test"
 USERS = ("alice", "boris")
@@ -139,14 +140,6 @@ class Users:
                              parts[2].decode("utf-8", "replace"))
 
 
-def _memory_fd(path):
-    with open(path, "rb") as f:
-        data = f.read()
-    fd = os.memfd_create("key")
-    os.write(fd, data)
-    return fd
-
-
 class Smtpd(ipc.Daemon):
     """One smtpd on an inet listener of its own."""
 
@@ -159,9 +152,14 @@ class Smtpd(ipc.Daemon):
 
     def _master(self, control):
         control.send("MSG_SLOT", [("F_SLOT", self.listener.fileno() % 200)])
-        fds = [_memory_fd(os.path.join(self.tls, "localhost." + n))
-               for n in ("pem", "key")]
-        control.send("MSG_KEYS", fds=fds)
+        pem = b""
+        for n in ("key", "pem"):
+            with open(os.path.join(self.tls, "localhost." + n), "rb") as f:
+                pem += f.read()
+        fds = [keys.memory(os.urandom(240)),
+               keys.memory(keys.encode((keys.CHAIN, "localhost", pem)))]
+        control.send("MSG_TICKET_KEYS", fds=fds[:1])
+        control.send("MSG_KEYS", fds=fds[1:])
         for fd in fds:
             os.close(fd)
 

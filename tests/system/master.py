@@ -19,6 +19,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "lib"))
 import cases  # noqa: E402
 import certificate  # noqa: E402
+import keys  # noqa: E402
 import ipc  # noqa: E402
 import master_house  # noqa: E402
 
@@ -244,6 +245,10 @@ def test_qmgr_hears_of_living_agents():
                      for g in groups], [(b"local", agent)])
 
 
+def _keys(message):
+    return keys.decode(bytes.fromhex(message["keys"][0]))
+
+
 def test_hands_out_keys_and_notices_new_ones():
     with house(SMTPD) as h:
         tls = h.path("tls")
@@ -257,12 +262,13 @@ def test_hands_out_keys_and_notices_new_ones():
         c = master_house.Client(h.port)
         m = h.wait_event("MSG_KEYS", "smtpd")[0]
         with open(cert) as f, open(key) as g:
-            cases.equal(m["keys"], [f.read(), g.read()])
-        cases.equal([s & 15 for s in m["seals"]], [15, 15])
+            cases.equal(_keys(m), [(keys.CHAIN, cert + " " + key,
+                                    f.read() + "\n" + g.read() + "\n")])
+        cases.equal([s & 15 for s in m["seals"]], [15])
         with open(cert, "a") as f:
             f.write("\n# renewed\n")
         m = h.wait_event("MSG_KEYS", "smtpd", 2)[1]
-        cases.contains(m["keys"][0], "# renewed")
+        cases.contains(_keys(m)[0][2], "# renewed")
         assert c.works()
         h.stop()
         h.change(smtpd_tls_key_file=tls + "/ca.key")
