@@ -100,6 +100,7 @@ set_engine(struct service *s)
 		    c->smtpd_tls_security_level == SMTPD_TLS_ENCRYPT &&
 		    !c->smtpd_tls_wrappermode,
 		.bare_newline_ok = !c->smtpd_forbid_bare_newline,
+		.forbidden_commands = "CONNECT GET POST",
 	};
 }
 

@@ -202,6 +202,13 @@ dispatch(struct session *s, const struct smtp_event *ev)
 	case SMTP_EVENT_AUTH_LINE:
 		auth_line(s, ev->data);
 		break;
+	case SMTP_EVENT_ETRN:
+	case SMTP_EVENT_XCLIENT:
+	case SMTP_EVENT_XFORWARD:
+		/* Not offered. */
+		session_answer(s, 502, "5.5.1",
+		    "Error: command not implemented");
+		break;
 	case SMTP_EVENT_RSET:
 		envelope_abort(s);
 		break;
@@ -534,7 +541,7 @@ session_offer(struct session *s)
 	const struct smtpd_conf *c = s->service->conf;
 	const bool tls = session_tls(s);
 	unsigned caps = SMTP_CAP_PIPELINING | SMTP_CAP_SIZE |
-	    SMTP_CAP_8BITMIME;
+	    SMTP_CAP_8BITMIME | SMTP_CAP_ENHANCEDSTATUSCODES;
 
 	if (!c->disable_vrfy_command)
 		caps |= SMTP_CAP_VRFY;

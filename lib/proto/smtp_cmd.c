@@ -109,7 +109,8 @@ static bool
 take_path(struct span *s, struct smtp_path *out)
 {
 	struct span text;
-	size_t end;
+	size_t end, before;
+	bool bare = false;
 
 	*s = span_trim(*s);
 	if (s->n > 0 && s->p[0] == '<') {
@@ -121,18 +122,21 @@ take_path(struct span *s, struct smtp_path *out)
 		if (s->n > 0 && s->p[0] != ' ')
 			return false;
 	} else {
+		bare = true;
 		end = find_unquoted(*s, ' ');
 		text = span_slice(*s, 0, end);
 		*s = span_skip(*s, end);
 		if (text.n == 0)
 			return false;
 	}
-	*out = (struct smtp_path){ .null = text.n == 0 };
+	*out = (struct smtp_path){ .null = text.n == 0, .bare = bare };
 	if (out->null)
 		return true;
+	before = text.n;
 	if (!skip_route(&text))
 		return false;
 	out->text = text;
+	out->routed = text.n < before;
 	return address_scan(text, &out->local, &out->domain);
 }
 
@@ -242,11 +246,50 @@ parse_bare(
 	return out->arg.n == 0 ? PARSE_OK : syntax(why, text);
 }
 
+/* RFC 3030 2: "BDAT" SP chunk-size [ SP "LAST" ]. */
 static enum parse
-parse_with_arg(
-    const struct smtp_cmd *out, struct smtp_reject *why, const char *text)
+parse_bdat(struct smtp_cmd *out, struct smtp_reject *why)
 {
-	return out->arg.n > 0 ? PARSE_OK : syntax(why, text);
+	struct span rest = out->arg, size = SPAN_EMPTY, last;
+
+	span_token(&rest, " ", &size);
+	out->bdat_last = span_token(&rest, " ", &last);
+	if (!span_u64(size, INT64_MAX, &out->bdat_size) ||
+	    (out->bdat_last && !span_ieq(last, SPAN("LAST"))) ||
+	    span_trim(rest).n > 0)
+		return reject(why, SMTP_CODE_BAD_BDAT, "5.5.4",
+		    "Syntax: BDAT count [LAST]", SPAN_EMPTY);
+	return PARSE_OK;
+}
+
+/* RFC 6531 3.7.4.2: SMTPUTF8 may stand behind the address. */
+static enum parse
+parse_vrfy(struct smtp_cmd *out, struct smtp_reject *why)
+{
+	const size_t space = span_rchr(out->arg, ' ');
+
+	if (space != SIZE_MAX &&
+	    span_ieq(span_skip(out->arg, space + 1), SPAN("SMTPUTF8"))) {
+		out->utf8 = true;
+		out->arg = span_trim(span_slice(out->arg, 0, space));
+	}
+	return out->arg.n > 0 ? PARSE_OK
+			      : syntax(why, "Syntax: VRFY address");
+}
+
+/* RFC 1985 5.1, with the texts that Postfix has. The markers "@" and "#" are
+ * dropped. */
+static enum parse
+parse_etrn(struct smtp_cmd *out, struct smtp_reject *why)
+{
+	if (out->arg.n == 0 || span_chr(out->arg, ' ') != SIZE_MAX)
+		return reject(why, 500, "", "Syntax: ETRN domain", SPAN_EMPTY);
+	if (out->arg.p[0] == '@' || out->arg.p[0] == '#')
+		out->arg = span_skip(out->arg, 1);
+	if (!domain_valid(out->arg) && !domain_literal_valid(out->arg))
+		return reject(why, 501, "", "Error: invalid parameter syntax",
+		    SPAN_EMPTY);
+	return PARSE_OK;
 }
 
 static enum parse
@@ -268,13 +311,13 @@ parse_arg(struct smtp_cmd *out, struct smtp_reject *why)
 	case SMTP_STARTTLS:
 		return parse_bare(out, why, "Syntax: STARTTLS");
 	case SMTP_VRFY:
-		return parse_with_arg(out, why, "Syntax: VRFY address");
+		return parse_vrfy(out, why);
 	case SMTP_ETRN:
-		return parse_with_arg(out, why, "Syntax: ETRN domain");
+		return parse_etrn(out, why);
 	case SMTP_AUTH:
 		return parse_auth(out, why);
 	case SMTP_BDAT:
-		return parse_with_arg(out, why, "Syntax: BDAT count [LAST]");
+		return parse_bdat(out, why);
 	case SMTP_NOOP:
 	case SMTP_EXPN:
 	case SMTP_QUIT:

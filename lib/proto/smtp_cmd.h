@@ -51,6 +51,8 @@ struct smtp_path {
 	struct span local;  /* as written, perhaps quoted */
 	struct span domain; /* empty when there is none */
 	bool null;	    /* "<>" */
+	bool bare;	    /* without angle brackets */
+	bool routed;	    /* a source route was dropped */
 };
 
 struct smtp_cmd {
@@ -61,6 +63,9 @@ struct smtp_cmd {
 	struct smtp_path path; /* MAIL, RCPT */
 	struct smtp_param params[SMTP_PARAM_MAX];
 	size_t param_count;
+	uint64_t bdat_size; /* BDAT: bytes that follow */
+	bool bdat_last;
+	bool utf8; /* VRFY: SMTPUTF8 stood behind the address; arg is without */
 };
 
 /* The reply to a line that is refused: code, enhanced code ("" for none), and
@@ -73,11 +78,16 @@ struct smtp_reject {
 	struct span detail; /* within the line */
 };
 
+/* Of BDAT with an argument it can't have: what follows is not known to be a
+ * command. */
+enum { SMTP_CODE_BAD_BDAT = 521 };
+
 /* Parses a line without its line end. OK: *out is filled. BAD: *out_why is.
  * Never MORE. Commands with an argument they must not have are BAD as well;
  * whether a command makes sense now, and which parameters are offered, is
  * for the caller (lib/proto/smtp_server.h). A path without a domain, and
- * bytes above 127 in a path, are OK. A path need not have brackets. */
+ * bytes above 127 in a path, are OK. A path need not have brackets. The
+ * attributes of XCLIENT and XFORWARD: lib/proto/smtp_xattr.h. */
 enum parse smtp_cmd_parse(
     struct span line, struct smtp_cmd *out, struct smtp_reject *out_why);
 

@@ -4,11 +4,15 @@
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
 #include "lib/proto/smtp_server_impl.h"
+#include "lib/proto/smtp_xattr.h"
+#include "lib/proto/utf8.h"
 
 enum {
 	OUTPUT_HIGH = 32768,  /* unsent replies beyond which nothing is read */
 	OUTPUT_MAX = 1 << 20, /* far above what one answer can add to that */
 	KEEP_MAX = 512,	      /* memory an idle buffer may keep */
+	HELD_MAX = 16384,     /* one refusal with its footer */
+	FOOTER_MAX = 4096,
 };
 
 struct smtp_server *
@@ -17,9 +21,11 @@ smtp_server_new(const struct smtp_server_conf *conf)
 	struct smtp_server *s = MEM_NEW(s);
 
 	s->conf = conf;
+	s->bare_ok = conf->bare_newline_ok;
 	s->last = SMTP_UNKNOWN;
 	buf_init(&s->line, LIMIT_SASL_LINE + 2);
 	buf_init(&s->out, OUTPUT_MAX);
+	buf_init(&s->held, HELD_MAX);
 	return s;
 }
 
@@ -30,6 +36,7 @@ smtp_server_free(struct smtp_server *s)
 		return;
 	buf_wipe(&s->line);
 	buf_release(&s->out);
+	buf_release(&s->held);
 	mem_free(s->cmd);
 	mem_free(s);
 }
@@ -44,70 +51,156 @@ smtp_server_offer(struct smtp_server *s, unsigned caps, const char *auth_mechs)
 /* ---- replies ---- */
 
 static void
-add_clean(struct buf *out, struct span text)
+add_clean(struct buf *out, struct span text, bool utf8)
 {
+	const bool pass = utf8 && utf8_valid(text);
+
 	for (size_t i = 0; i < text.n; i++) {
 		const uint8_t c = text.p[i];
 
-		buf_byte(out, c < ' ' || c >= 127 ? '?' : c);
+		buf_byte(
+		    out, c < ' ' || c == 127 || (c > 127 && !pass) ? '?' : c);
 	}
 }
 
 static void
-reply_line(struct smtp_server *s, unsigned code, bool last, const char *dsn,
-    struct span text)
+reply_line(struct buf *out, unsigned code, bool last, const char *dsn,
+    struct span text, bool utf8)
 {
-	buf_fmt(&s->out, "%03u%c", code, last ? ' ' : '-');
+	buf_fmt(out, "%03u%c", code, last ? ' ' : '-');
 	if (dsn[0] != '\0')
-		buf_fmt(&s->out, "%s ", dsn);
-	add_clean(&s->out, text);
-	buf_str(&s->out, "\r\n");
+		buf_fmt(out, "%s ", dsn);
+	add_clean(out, text, utf8);
+	buf_str(out, "\r\n");
+}
+
+/* The text with the footer below it, or NULL's worth: the text alone. */
+static struct span
+with_footer(const struct smtp_server *s, unsigned code, struct span text,
+    struct buf *b)
+{
+	struct span foot;
+	struct buf f;
+
+	if (s->hooks == NULL || s->hooks->footer == NULL || code < 400)
+		return text;
+	buf_init(&f, FOOTER_MAX);
+	s->hooks->footer(s->hooks->arg, code, &f);
+	foot = buf_span(&f);
+	if (foot.n > 0) {
+		buf_add(b, text);
+		if (span_starts(foot, SPAN("\\c")))
+			foot = span_skip(foot, 2);
+		else
+			buf_byte(b, '\n');
+		for (size_t i = 0; i < foot.n; i++) {
+			const bool lf = foot.p[i] == '\\' &&
+			    i + 1 < foot.n && foot.p[i + 1] == 'n';
+
+			buf_byte(b, lf ? '\n' : foot.p[i]);
+			i += lf;
+		}
+		text = buf_span(b);
+	}
+	buf_release(&f);
+	return text;
+}
+
+void
+smtp_server_format(struct smtp_server *s, struct buf *out, unsigned code,
+    const char *dsn, struct span text)
+{
+	struct buf b;
+	size_t lf;
+
+	buf_init(&b, HELD_MAX + FOOTER_MAX);
+	text = with_footer(s, code, text, &b);
+	while ((lf = span_chr(text, '\n')) != SIZE_MAX) {
+		reply_line(
+		    out, code, false, dsn, span_slice(text, 0, lf), s->utf8);
+		text = span_skip(text, lf + 1);
+	}
+	reply_line(out, code, true, dsn, text, s->utf8);
+	buf_release(&b);
 }
 
 void
 smtp_server_reply(
     struct smtp_server *s, unsigned code, const char *dsn, struct span text)
 {
-	size_t lf;
-
-	while ((lf = span_chr(text, '\n')) != SIZE_MAX) {
-		reply_line(s, code, false, dsn, span_slice(text, 0, lf));
-		text = span_skip(text, lf + 1);
-	}
-	reply_line(s, code, true, dsn, text);
+	smtp_server_format(s, &s->out, code, dsn, text);
 	if (code == 421 || code == 221)
 		s->state = STATE_CLOSED;
 }
 
 static void
+size_offer(const struct smtp_server *s, struct buf *b)
+{
+	if (s->conf->size_max > 0)
+		buf_fmt(b, "SIZE %llu", (unsigned long long)s->conf->size_max);
+	else
+		buf_str(b, "SIZE");
+}
+
+/* One line of the offer; empty when it is not offered. */
+static void
+offer_line(const struct smtp_server *s, unsigned cap, const char *word,
+    struct buf *b)
+{
+	buf_reset(b);
+	if ((s->caps & cap) == 0)
+		return;
+	if (cap == SMTP_CAP_SIZE)
+		size_offer(s, b);
+	else if (cap == SMTP_CAP_AUTH)
+		buf_fmt(b, "AUTH %s", s->auth_mechs);
+	else if (cap == SMTP_CAP_LIMITS)
+		buf_fmt(b, "LIMITS RCPTMAX=%u", s->conf->rcpt_max);
+	else if (cap == SMTP_CAP_FUTURERELEASE)
+		buf_fmt(b, "FUTURERELEASE %u %s",
+		    (unsigned)s->conf->future_s, s->future_until);
+	else if (cap == SMTP_CAP_XCLIENT)
+		buf_fmt(b, "XCLIENT %s", smtp_xattr_names(SMTP_XCLIENT));
+	else if (cap == SMTP_CAP_XFORWARD)
+		buf_fmt(b, "XFORWARD %s", smtp_xattr_names(SMTP_XFORWARD));
+	else
+		buf_str(b, word);
+}
+
+/* In the order that Postfix has; what it has not stands at the end. */
+static void
 reply_hello(struct smtp_server *s)
 {
-	const struct span host = span_str(s->conf->hostname);
 	static const struct {
 		unsigned cap;
 		const char *word;
-	} plain[] = { { SMTP_CAP_VRFY, "VRFY" }, { SMTP_CAP_ETRN, "ETRN" },
-		{ SMTP_CAP_STARTTLS, "STARTTLS" } },
-	  tail[] = { { SMTP_CAP_8BITMIME, "8BITMIME" }, { SMTP_CAP_DSN, "DSN" },
-		  { SMTP_CAP_SMTPUTF8, "SMTPUTF8" } };
+	} offers[] = { { SMTP_CAP_PIPELINING, "PIPELINING" },
+		{ SMTP_CAP_SIZE, NULL }, { SMTP_CAP_VRFY, "VRFY" },
+		{ SMTP_CAP_ETRN, "ETRN" }, { SMTP_CAP_STARTTLS, "STARTTLS" },
+		{ SMTP_CAP_AUTH, NULL }, { SMTP_CAP_XCLIENT, NULL },
+		{ SMTP_CAP_XFORWARD, NULL },
+		{ SMTP_CAP_ENHANCEDSTATUSCODES, "ENHANCEDSTATUSCODES" },
+		{ SMTP_CAP_8BITMIME, "8BITMIME" }, { SMTP_CAP_DSN, "DSN" },
+		{ SMTP_CAP_SMTPUTF8, "SMTPUTF8" },
+		{ SMTP_CAP_CHUNKING, "CHUNKING" },
+		{ SMTP_CAP_BINARYMIME, "BINARYMIME" },
+		{ SMTP_CAP_REQUIRETLS, "REQUIRETLS" },
+		{ SMTP_CAP_LIMITS, NULL }, { SMTP_CAP_FUTURERELEASE, NULL } };
+	struct buf b;
+	size_t last = s->out.n;
 
-	reply_line(s, 250, false, "", host);
-	if (s->caps & SMTP_CAP_PIPELINING)
-		buf_str(&s->out, "250-PIPELINING\r\n");
-	if ((s->caps & SMTP_CAP_SIZE) && s->conf->size_max > 0)
-		buf_fmt(&s->out, "250-SIZE %llu\r\n",
-		    (unsigned long long)s->conf->size_max);
-	else if (s->caps & SMTP_CAP_SIZE)
-		buf_str(&s->out, "250-SIZE\r\n");
-	for (size_t i = 0; i < COUNT_OF(plain); i++)
-		if (s->caps & plain[i].cap)
-			reply_line(s, 250, false, "", span_str(plain[i].word));
-	if (s->caps & SMTP_CAP_AUTH)
-		buf_fmt(&s->out, "250-AUTH %s\r\n", s->auth_mechs);
-	for (size_t i = 0; i < COUNT_OF(tail); i++)
-		if (s->caps & tail[i].cap)
-			reply_line(s, 250, false, "", span_str(tail[i].word));
-	buf_str(&s->out, "250 ENHANCEDSTATUSCODES\r\n");
+	reply_line(&s->out, 250, false, "", span_str(s->conf->hostname), false);
+	buf_init(&b, 1024);
+	for (size_t i = 0; i < COUNT_OF(offers); i++) {
+		offer_line(s, offers[i].cap, offers[i].word, &b);
+		if (b.n == 0)
+			continue;
+		last = s->out.n;
+		reply_line(&s->out, 250, false, "", buf_span(&b), false);
+	}
+	buf_release(&b);
+	if (buf_ok(&s->out))
+		s->out.p[last + 3] = ' ';
 }
 
 void
@@ -127,7 +220,8 @@ smtp_server_reply_host(
 void
 smtp_server_forget(struct smtp_server *s)
 {
-	s->in_mail = false;
+	s->in_mail = s->binary = s->utf8 = false;
+	s->bdat = BDAT_NONE;
 	s->rcpt_tried = s->rcpt_ok = s->rcpt_answered = 0;
 }
 
@@ -211,6 +305,47 @@ refuse_line(struct smtp_server *s, struct smtp_event *out, const char *text)
 	smtp_server_refuse(s, out, SMTP_BAD_LINE, 500, "5.5.2", text);
 }
 
+/* Such a client may have meant what follows otherwise than it would be read:
+ * no more is. */
+static void
+refuse_bare_line(struct smtp_server *s, struct smtp_event *out)
+{
+	const unsigned code = s->conf->bare_code;
+	struct smtp_reject why = { .verb = SMTP_UNKNOWN,
+		.code = code != 0 ? code : 550,
+		.dsn = "5.5.2",
+		.text = "Error: bare <LF> received" };
+
+	s->any_command = true;
+	s->last = SMTP_UNKNOWN;
+	s->counts[SMTP_UNKNOWN].total++;
+	smtp_server_reply_host(s, why.code, why.dsn, why.text);
+	*out = (struct smtp_event){ .type = SMTP_EVENT_BAD,
+		.bad = SMTP_BAD_BARE,
+		.reject = why,
+		.aborted = s->in_mail };
+	s->errors++;
+	smtp_server_forget(s);
+	s->state = STATE_CLOSED;
+}
+
+/* The line is the client's, or what the driver makes of it. */
+static void
+command(struct smtp_server *s, struct smtp_turn *t)
+{
+	struct buf b;
+
+	buf_init(&b, LIMIT_SMTP_LINE);
+	if (s->hooks != NULL && s->hooks->rewrite != NULL &&
+	    s->hooks->rewrite(s->hooks->arg, t->line, &b) && buf_ok(&b)) {
+		buf_reset(&s->line);
+		buf_add(&s->line, buf_span(&b));
+		t->line = buf_span(&s->line);
+	}
+	buf_release(&b);
+	smtp_server_command(s, t);
+}
+
 static void
 whole_line(struct smtp_server *s, bool more, struct smtp_event *out)
 {
@@ -220,10 +355,11 @@ whole_line(struct smtp_server *s, bool more, struct smtp_event *out)
 	t.line = buf_span(&s->line);
 	cr = t.line.n > 0 && t.line.p[t.line.n - 1] == '\r';
 	t.line.n -= cr;
+	s->saw_bare |= !cr;
 	if (line_too_long(s))
 		refuse_line(s, out, "Error: line too long");
-	else if (!cr && !s->conf->bare_newline_ok)
-		refuse_line(s, out, "Error: bare <LF> received");
+	else if (!cr && !s->bare_ok)
+		refuse_bare_line(s, out);
 	else if (span_chr(t.line, '\r') != SIZE_MAX)
 		refuse_line(s, out, "Error: bare <CR> received");
 	else if (span_chr(t.line, '\0') != SIZE_MAX)
@@ -231,7 +367,7 @@ whole_line(struct smtp_server *s, bool more, struct smtp_event *out)
 	else if (s->state == STATE_AUTH)
 		auth_line(s, &t);
 	else
-		smtp_server_command(s, &t);
+		command(s, &t);
 }
 
 static void
@@ -294,14 +430,21 @@ smtp_server_feed(struct smtp_server *s, struct span in, struct smtp_event *out)
 	while (out->type == SMTP_EVENT_NONE && may_read(s)) {
 		const struct span rest = span_skip(in, used);
 
-		if (s->state != STATE_DATA && s->errors >= s->conf->error_max) {
+		if (s->state == STATE_BDAT && s->chunk_left == 0) {
+			smtp_server_chunk(s, SPAN_EMPTY, out);
+			continue;
+		}
+		if (!smtp_server_in_data(s) &&
+		    s->errors >= s->conf->error_max) {
 			too_many_errors(s, out);
 			break;
 		}
 		if (rest.n == 0)
 			break;
-		used += s->state == STATE_DATA ? smtp_server_data(s, rest, out)
-					       : feed_line(s, rest, out);
+		used += s->state == STATE_DATA	 ? smtp_server_data(s, rest, out)
+			: s->state == STATE_BDAT ? smtp_server_chunk(
+						       s, rest, out)
+						 : feed_line(s, rest, out);
 	}
 	return used;
 }
@@ -335,6 +478,8 @@ advance(struct smtp_server *s, enum smtp_event_type type, unsigned code)
 		break;
 	case SMTP_EVENT_MAIL:
 		s->in_mail = true;
+		s->binary = s->mail.body == SMTP_BODY_BINARY;
+		s->utf8 = s->mail.smtputf8;
 		break;
 	case SMTP_EVENT_RCPT:
 		s->rcpt_ok++;
@@ -355,9 +500,16 @@ advance(struct smtp_server *s, enum smtp_event_type type, unsigned code)
 		else
 			s->authenticated = true;
 		break;
+	case SMTP_EVENT_XCLIENT:
+		s->hello = HELLO_NONE;
+		s->authenticated = false;
+		smtp_server_forget(s);
+		break;
 	case SMTP_EVENT_NONE:
 	case SMTP_EVENT_DATA_END:
 	case SMTP_EVENT_VRFY:
+	case SMTP_EVENT_ETRN:
+	case SMTP_EVENT_XFORWARD:
 	case SMTP_EVENT_CHUNK:
 	case SMTP_EVENT_RSET:
 	case SMTP_EVENT_QUIT:
@@ -387,9 +539,13 @@ smtp_server_answer(
 {
 	const enum smtp_event_type type = s->waiting;
 
+	const bool chunked = type == SMTP_EVENT_DATA && s->last == SMTP_BDAT;
+
 	BUG_ON(type == SMTP_EVENT_NONE);
 	count_success(s, type, code);
-	if (type == SMTP_EVENT_HELLO && code == 250 &&
+	if (chunked && code != 421)
+		smtp_server_bdat_answer(s, code, dsn, text);
+	else if (type == SMTP_EVENT_HELLO && code == 250 &&
 	    s->cmd->verb != SMTP_HELO)
 		reply_hello(s);
 	else
@@ -398,10 +554,12 @@ smtp_server_answer(
 		answer_data_end(s, code);
 	else
 		s->waiting = SMTP_EVENT_NONE;
-	if (code < 400 && s->state != STATE_CLOSED)
+	if (code < 400 && s->state != STATE_CLOSED && !chunked)
 		advance(s, type, code);
 	if (s->waiting != SMTP_EVENT_NONE)
 		return;
+	if (type == SMTP_EVENT_VRFY)
+		s->utf8 = s->in_mail && s->mail.smtputf8;
 	mem_free(s->cmd);
 	s->cmd = NULL;
 	drop_line(s);
@@ -461,7 +619,44 @@ smtp_server_closing(const struct smtp_server *s)
 bool
 smtp_server_in_data(const struct smtp_server *s)
 {
-	return s->state == STATE_DATA;
+	return s->state == STATE_DATA || s->state == STATE_BDAT;
+}
+
+void
+smtp_server_bare_newline(struct smtp_server *s, bool ok)
+{
+	s->bare_ok = ok;
+}
+
+bool
+smtp_server_saw_bare_newline(const struct smtp_server *s)
+{
+	return s->saw_bare;
+}
+
+bool
+smtp_server_pipelined_badly(const struct smtp_server *s)
+{
+	return s->badly_piped;
+}
+
+void
+smtp_server_hook(struct smtp_server *s, const struct smtp_server_hooks *hooks)
+{
+	s->hooks = hooks;
+}
+
+void
+smtp_server_future_until(struct smtp_server *s, const char *text)
+{
+	s->future_until = text;
+}
+
+void
+smtp_server_assume(struct smtp_server *s, bool hello, bool extended, bool login)
+{
+	s->hello = !hello ? HELLO_NONE : extended ? HELLO_EHLO : HELLO_HELO;
+	s->authenticated = login;
 }
 
 enum smtp_verb

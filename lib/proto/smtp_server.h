@@ -4,7 +4,7 @@
 
 /*
  * The server's side of SMTP and LMTP: bytes in, events out, replies out
- * (RFC 5321, 2033, 1870, 2920, 3207, 4954). The engine keeps the order of
+ * (RFC 5321, 2033, 1870, 2920, 3030, 3207, 4954, 9422). The engine keeps the order of
  * commands, the counts and the limits; it knows no policy, no clock and no
  * descriptor. The driver:
  *
@@ -17,8 +17,9 @@
  * commands stay with the driver, which thereby stops reading. Whether input
  * comes whole or byte by byte, events and replies are the same, with one
  * exception that is meant: bytes behind a command that must be the last of
- * its group (RFC 2920 3.1: EHLO, HELO, LHLO, DATA, AUTH, STARTTLS) are noticed
- * only when they are there already.
+ * its group (RFC 2920 3.1: EHLO, HELO, LHLO, DATA, NOOP, VRFY, AUTH, STARTTLS;
+ * any, while PIPELINING was not offered by a reply to EHLO) are noticed only
+ * when they are there already.
  *
  * An idle session holds no buffers. Memory is bounded by the limits in
  * lib/base/limits.h.
@@ -27,12 +28,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/base/buf.h"
 #include "lib/base/span.h"
 #include "lib/proto/smtp_cmd.h"
+#include "lib/proto/smtp_params.h"
 
 struct smtp_server;
 
-/* What is offered in the reply to EHLO, beside ENHANCEDSTATUSCODES. */
+/* What is offered in the reply to EHLO. */
 enum smtp_caps {
 	SMTP_CAP_PIPELINING = 1 << 0,
 	SMTP_CAP_SIZE = 1 << 1,
@@ -43,6 +46,14 @@ enum smtp_caps {
 	SMTP_CAP_8BITMIME = 1 << 6,
 	SMTP_CAP_DSN = 1 << 7,
 	SMTP_CAP_SMTPUTF8 = 1 << 8,
+	SMTP_CAP_CHUNKING = 1 << 9, /* without it BDAT ends the session */
+	SMTP_CAP_BINARYMIME = 1 << 10, /* with CHUNKING and 8BITMIME only */
+	SMTP_CAP_REQUIRETLS = 1 << 11, /* under TLS only (RFC 8689 2) */
+	SMTP_CAP_LIMITS = 1 << 12,     /* RCPTMAX: rcpt_max */
+	SMTP_CAP_FUTURERELEASE = 1 << 13, /* future_s says how far */
+	SMTP_CAP_XCLIENT = 1 << 14,
+	SMTP_CAP_XFORWARD = 1 << 15,
+	SMTP_CAP_ENHANCEDSTATUSCODES = 1 << 16,
 };
 
 /* Settings of a listener; must outlive its sessions. */
@@ -59,6 +70,26 @@ struct smtp_server_conf {
 	bool bare_newline_ok; /* let bare CR, LF and NUL in a message pass,
 				 and a bare LF end a command; never the
 				 message */
+	unsigned bare_code;   /* of the refusal otherwise; 0: 550 */
+	bool pipelining_ok;   /* do not mind input that comes too early */
+	bool strict_envelopes; /* paths in angle brackets, no source route */
+	bool strict_smtputf8; /* UTF-8 in an address needs SMTPUTF8 */
+	const char *noop_commands; /* words answered 250; NULL: none */
+	const char *forbidden_commands; /* unknown words that end the session,
+				 as does a header field or what begins with no
+				 letter; NULL: none of these */
+	uint32_t future_s; /* FUTURERELEASE: how far ahead */
+};
+
+/* What a session may have beside; each function may be NULL. */
+struct smtp_server_hooks {
+	/* Another command for the line: true, and *out has it. */
+	bool (*rewrite)(void *arg, struct span line, struct buf *out);
+	/* Appends what is to stand below a reply of 4xx or 5xx. "\\n" (two
+	 * characters) begins a line, "\\c" in front goes on with the reply's
+	 * last. */
+	void (*footer)(void *arg, unsigned code, struct buf *out);
+	void *arg;
 };
 
 enum smtp_event_type {
@@ -68,12 +99,18 @@ enum smtp_event_type {
 	 */
 	SMTP_EVENT_HELLO,     /* HELO, EHLO, LHLO: cmd->arg is the name. Any
 				 transaction is over. */
-	SMTP_EVENT_MAIL,      /* cmd->path, cmd->params; size */
-	SMTP_EVENT_RCPT,      /* cmd->path, cmd->params */
-	SMTP_EVENT_DATA,      /* answer 354 to get the message */
+	SMTP_EVENT_MAIL,      /* cmd->path, mail */
+	SMTP_EVENT_RCPT,      /* cmd->path, rcpt */
+	SMTP_EVENT_DATA,      /* answer 354 to get the message. chunked: it
+				 comes by BDAT, 354 is not said, and a refusal
+				 only behind the first chunk */
 	SMTP_EVENT_DATA_END,  /* the message is complete. LMTP: one answer for
 				 each accepted recipient, in their order. */
-	SMTP_EVENT_VRFY,      /* cmd->arg */
+	SMTP_EVENT_VRFY,      /* cmd->arg, cmd->utf8 */
+	SMTP_EVENT_ETRN,      /* cmd->arg: a domain or a literal */
+	SMTP_EVENT_XCLIENT,   /* cmd->arg; after an answer of 220 the session
+				 is as new, see smtp_server_assume */
+	SMTP_EVENT_XFORWARD,  /* cmd->arg */
 	SMTP_EVENT_STARTTLS,  /* answer 220, send it, shake hands, then call
 				 smtp_server_tls_started */
 	SMTP_EVENT_AUTH,      /* cmd->mech; cmd->arg is the initial response in
@@ -83,7 +120,8 @@ enum smtp_event_type {
 
 	/* These do not wait; what had to be said is in the output. */
 	SMTP_EVENT_CHUNK, /* data: more of the message, dots removed, lines
-			     ending in CRLF; points into the input of feed */
+			     ending in CRLF unless BODY=BINARYMIME; points
+			     into the input of feed */
 	SMTP_EVENT_RSET,  /* the transaction, if any, is over */
 	SMTP_EVENT_QUIT,  /* the session is over */
 	SMTP_EVENT_BAD,	  /* something was refused: bad, reject */
@@ -111,8 +149,10 @@ struct smtp_event {
 	enum smtp_event_type type;
 	const struct smtp_cmd *cmd; /* NULL where none is named above */
 	struct span data;
-	uint64_t size; /* MAIL: declared by SIZE=, else 0. DATA_END: bytes of
-			  the message */
+	uint64_t size; /* DATA_END: bytes of the message */
+	bool chunked;  /* DATA, DATA_END: by BDAT */
+	struct smtp_mail_params mail;
+	struct smtp_rcpt_params rcpt;
 	enum smtp_bad bad;	   /* BAD */
 	struct smtp_reject reject; /* BAD: what was answered; its detail lives
 				      until the next call */
@@ -127,6 +167,22 @@ void smtp_server_free(struct smtp_server *s);
  * they stand in the reply ("PLAIN LOGIN"; must outlive the session). */
 void smtp_server_offer(
     struct smtp_server *s, unsigned caps, const char *auth_mechs);
+
+/* Beside what conf says of bare_newline_ok, for this client. */
+void smtp_server_bare_newline(struct smtp_server *s, bool ok);
+
+/* hooks must outlive the session; NULL: none. */
+void smtp_server_hook(
+    struct smtp_server *s, const struct smtp_server_hooks *hooks);
+
+/* The latest date that HOLDUNTIL may have, for the offer of FUTURERELEASE
+ * ("2026-11-29T19:00:00Z"); must outlive the session or be set anew. */
+void smtp_server_future_until(struct smtp_server *s, const char *text);
+
+/* After XCLIENT: hello counts as said, by EHLO if extended; the client counts
+ * as logged in. */
+void smtp_server_assume(
+    struct smtp_server *s, bool hello, bool extended, bool login);
 
 /* Consumes input, possibly none of it, until there is an event; returns the
  * number of bytes consumed. Must also be called, with whatever there is, after
@@ -182,6 +238,12 @@ unsigned smtp_server_errors(const struct smtp_server *s);
  * what is no command. */
 void smtp_server_count(const struct smtp_server *s, enum smtp_verb verb,
     unsigned *out_ok, unsigned *out_total);
+
+/* Did a line end in LF alone? */
+bool smtp_server_saw_bare_newline(const struct smtp_server *s);
+
+/* Did input come earlier than it may (RFC 2920 3.1)? */
+bool smtp_server_pipelined_badly(const struct smtp_server *s);
 
 /* Did EHLO (or LHLO) open the session, rather than HELO? */
 bool smtp_server_extended(const struct smtp_server *s);

@@ -3,6 +3,8 @@
 
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
+#include "lib/proto/smtp_xattr.h"
+#include "lib/proto/utf8.h"
 
 static void
 refuse_state(struct smtp_server *s, struct smtp_event *out, const char *text)
@@ -30,146 +32,105 @@ on_hello(struct smtp_server *s, const struct smtp_turn *t)
 				  : "Error: this is SMTP: use EHLO");
 		return;
 	}
-	if (t->more) {
-		smtp_server_refuse_sync(s, t->out);
-		return;
-	}
 	s->junk++;
 	smtp_server_forget(s);
 	wait_for(s, t, SMTP_EVENT_HELLO);
 }
 
+/* RFC 6531 3.4: UTF-8 in an address must be announced; where it is taken
+ * without, nobody who can't store it is asked. */
 static bool
-param_offered(const struct smtp_server *s, enum smtp_verb verb, struct span key)
+charset_ok(struct smtp_server *s, const struct smtp_turn *t, struct span text,
+    bool announced)
 {
-	static const struct {
-		enum smtp_verb verb;
-		const char *key;
-		unsigned cap;
-	} known[] = {
-		{ SMTP_MAIL, "SIZE", SMTP_CAP_SIZE },
-		{ SMTP_MAIL, "BODY", SMTP_CAP_8BITMIME },
-		{ SMTP_MAIL, "AUTH", SMTP_CAP_AUTH },
-		{ SMTP_MAIL, "SMTPUTF8", SMTP_CAP_SMTPUTF8 },
-		{ SMTP_MAIL, "RET", SMTP_CAP_DSN },
-		{ SMTP_MAIL, "ENVID", SMTP_CAP_DSN },
-		{ SMTP_RCPT, "NOTIFY", SMTP_CAP_DSN },
-		{ SMTP_RCPT, "ORCPT", SMTP_CAP_DSN },
-	};
-
-	for (size_t i = 0; i < COUNT_OF(known); i++)
-		if (known[i].verb == verb && (s->caps & known[i].cap) &&
-		    span_ieq(key, span_str(known[i].key)))
-			return true;
+	if (utf8_is_ascii(text) ||
+	    ((s->caps & SMTP_CAP_SMTPUTF8) &&
+		(announced || !s->conf->strict_smtputf8)))
+		return true;
+	smtp_server_refuse(s, t->out, SMTP_BAD_SYNTAX, 553, "5.6.7",
+	    "Must declare SMTPUTF8 to send unicode address");
 	return false;
 }
 
-/* Is the value of this parameter one that its RFC knows? */
+/* strict_rfc821_envelopes: nothing but what RFC 5321 4.1.2 lets a client
+ * write. */
 static bool
-param_value_ok(const struct smtp_param *p)
+path_ok(struct smtp_server *s, const struct smtp_turn *t, const char *dsn,
+    const char *text)
 {
-	uint64_t size;
+	const struct smtp_path *path = &t->cmd->path;
 
-	if (span_ieq(p->key, SPAN("SIZE")))
-		return span_u64(p->value, UINT64_MAX, &size);
-	if (span_ieq(p->key, SPAN("BODY")))
-		return span_ieq(p->value, SPAN("7BIT")) ||
-		       span_ieq(p->value, SPAN("8BITMIME"));
-	if (span_ieq(p->key, SPAN("RET")))
-		return span_ieq(p->value, SPAN("FULL")) ||
-		       span_ieq(p->value, SPAN("HDRS"));
-	if (span_ieq(p->key, SPAN("SMTPUTF8")))
-		return !p->has_value;
-	return p->value.n > 0;
-}
-
-static bool
-params_ok(struct smtp_server *s, const struct smtp_turn *t)
-{
-	struct smtp_reject why = { .verb = t->cmd->verb,
-		.code = 555,
-		.dsn = "5.5.4",
-		.text = "Unsupported option: " };
-
-	for (size_t i = 0; i < t->cmd->param_count; i++) {
-		const struct smtp_param *p = &t->cmd->params[i];
-
-		if (!param_offered(s, t->cmd->verb, p->key) ||
-		    (!param_value_ok(p) && !span_ieq(p->key, SPAN("SIZE")))) {
-			why.detail = span_of(
-			    p->key.p, p->has_value ? p->key.n + 1 + p->value.n
-						   : p->key.n);
-			smtp_server_refuse_with(
-			    s, t->out, SMTP_BAD_SYNTAX, &why);
-			return false;
-		}
-		if (!param_value_ok(p)) {
-			smtp_server_refuse(s, t->out, SMTP_BAD_SYNTAX, 501,
-			    "5.5.4", "Bad message size syntax");
-			return false;
-		}
-	}
-	return true;
-}
-
-/* RFC 6531 3.4: UTF-8 in an address must be announced. */
-static bool
-path_charset_ok(struct smtp_server *s, const struct smtp_turn *t)
-{
-	const struct span text = t->cmd->path.text;
-
-	if (s->caps & SMTP_CAP_SMTPUTF8)
+	if (!s->conf->strict_envelopes ||
+	    (!path->bare && (path->null || path->domain.n > 0 ||
+				span_ieq(path->text, SPAN("postmaster")))))
 		return true;
-	for (size_t i = 0; i < text.n; i++) {
-		if (text.p[i] >= 128) {
-			smtp_server_refuse(s, t->out, SMTP_BAD_SYNTAX, 553,
-			    "5.6.7",
-			    "Must declare SMTPUTF8 to send unicode address");
-			return false;
-		}
-	}
-	return true;
+	smtp_server_refuse(s, t->out, SMTP_BAD_SYNTAX, 501, dsn, text);
+	return false;
+}
+
+static bool
+mail_in_order(struct smtp_server *s, const struct smtp_turn *t)
+{
+	if (s->hello == HELLO_NONE &&
+	    (s->conf->helo_required || s->conf->lmtp))
+		refuse_state(s, t->out,
+		    s->conf->lmtp ? "Error: send LHLO first"
+				  : "Error: send HELO/EHLO first");
+	else if (s->bdat != BDAT_NONE)
+		refuse_state(s, t->out, "Error: MAIL after BDAT");
+	else if (s->in_mail)
+		refuse_state(s, t->out, "Error: nested MAIL command");
+	else
+		return true;
+	return false;
 }
 
 static void
 on_mail(struct smtp_server *s, const struct smtp_turn *t)
 {
-	const struct smtp_param *p = smtp_cmd_param(t->cmd, "SIZE");
-	uint64_t size = 0;
+	struct smtp_mail_params params;
+	struct smtp_reject why;
 
-	if (s->hello == HELLO_NONE &&
-	    (s->conf->helo_required || s->conf->lmtp)) {
-		refuse_state(s, t->out,
-		    s->conf->lmtp ? "Error: send LHLO first"
-				  : "Error: send HELO/EHLO first");
+	if (!mail_in_order(s, t))
+		return;
+	if (smtp_params_mail(t->cmd, s->caps, &params, &why) != PARSE_OK) {
+		smtp_server_refuse_with(s, t->out, SMTP_BAD_SYNTAX, &why);
 		return;
 	}
-	if (s->in_mail) {
-		refuse_state(s, t->out, "Error: nested MAIL command");
+	if (!path_ok(s, t, "5.1.7", "Bad sender address syntax") ||
+	    !charset_ok(s, t, t->cmd->path.text, params.smtputf8))
 		return;
-	}
-	if (!params_ok(s, t) || !path_charset_ok(s, t))
-		return;
-	if (p != NULL &&
-	    (!span_u64(p->value, UINT64_MAX, &size) ||
-		(s->conf->size_max > 0 && size > s->conf->size_max))) {
+	if (s->conf->size_max > 0 && params.size > s->conf->size_max) {
 		smtp_server_refuse(s, t->out, SMTP_BAD_SIZE, 552, "5.3.4",
 		    "Message size exceeds fixed limit");
 		return;
 	}
+	s->mail = params;
 	wait_for(s, t, SMTP_EVENT_MAIL);
-	t->out->size = size;
+	t->out->mail = params;
 }
 
 static void
 on_rcpt(struct smtp_server *s, const struct smtp_turn *t)
 {
+	struct smtp_rcpt_params params;
+	struct smtp_reject why;
+
+	if (s->bdat != BDAT_NONE) {
+		refuse_state(s, t->out, "Error: RCPT after BDAT");
+		return;
+	}
 	if (!s->in_mail) {
 		refuse_state(s, t->out, "Error: need MAIL command");
 		return;
 	}
 	s->rcpt_tried++;
-	if (!params_ok(s, t) || !path_charset_ok(s, t))
+	if (smtp_params_rcpt(t->cmd, s->caps, &params, &why) != PARSE_OK) {
+		smtp_server_refuse_with(s, t->out, SMTP_BAD_SYNTAX, &why);
+		return;
+	}
+	if (!path_ok(s, t, "5.1.3", "Bad recipient address syntax") ||
+	    !charset_ok(s, t, t->cmd->path.text, s->mail.smtputf8))
 		return;
 	if (s->rcpt_ok >= s->conf->rcpt_max || s->rcpt_ok >= LIMIT_RCPT) {
 		smtp_server_refuse(s, t->out, SMTP_BAD_STATE, 452, "4.5.3",
@@ -177,17 +138,23 @@ on_rcpt(struct smtp_server *s, const struct smtp_turn *t)
 		return;
 	}
 	wait_for(s, t, SMTP_EVENT_RCPT);
+	t->out->rcpt = params;
 }
 
 static void
 on_data(struct smtp_server *s, const struct smtp_turn *t)
 {
-	if (t->more) {
-		smtp_server_refuse_sync(s, t->out);
+	if (s->bdat != BDAT_NONE) {
+		refuse_state(s, t->out, "Error: DATA after BDAT");
 		return;
 	}
 	if (!s->in_mail || s->rcpt_tried == 0) {
 		refuse_state(s, t->out, "Error: need RCPT command");
+		return;
+	}
+	if (s->binary) {
+		/* RFC 3030 3: its bytes can't come by DATA. */
+		refuse_state(s, t->out, "Error: BINARYMIME needs BDAT");
 		return;
 	}
 	if (s->rcpt_ok == 0) {
@@ -198,6 +165,12 @@ on_data(struct smtp_server *s, const struct smtp_turn *t)
 		return;
 	}
 	wait_for(s, t, SMTP_EVENT_DATA);
+}
+
+static void
+on_bdat(struct smtp_server *s, const struct smtp_turn *t)
+{
+	smtp_server_bdat(s, t);
 }
 
 static void
@@ -245,11 +218,68 @@ static void
 on_vrfy(struct smtp_server *s, const struct smtp_turn *t)
 {
 	s->junk++;
-	if (s->caps & SMTP_CAP_VRFY)
-		wait_for(s, t, SMTP_EVENT_VRFY);
-	else
+	if (!(s->caps & SMTP_CAP_VRFY)) {
 		smtp_server_refuse(s, t->out, SMTP_BAD_UNKNOWN, 502, "5.5.1",
 		    "VRFY command is disabled");
+		return;
+	}
+	if (!charset_ok(s, t, t->cmd->arg, t->cmd->utf8))
+		return;
+	s->utf8 |= t->cmd->utf8;
+	wait_for(s, t, SMTP_EVENT_VRFY);
+}
+
+static void
+on_etrn(struct smtp_server *s, const struct smtp_turn *t)
+{
+	s->junk++;
+	if (!(s->caps & SMTP_CAP_ETRN))
+		smtp_server_refuse(s, t->out, SMTP_BAD_UNKNOWN, 502, "5.5.1",
+		    "Error: command not implemented");
+	else if (s->conf->helo_required && s->hello == HELLO_NONE)
+		smtp_server_refuse(s, t->out, SMTP_BAD_STATE, 503, "",
+		    "Error: send HELO/EHLO first");
+	else if (s->in_mail || s->bdat != BDAT_NONE)
+		smtp_server_refuse(s, t->out, SMTP_BAD_STATE, 503, "",
+		    "Error: MAIL transaction in progress");
+	else
+		wait_for(s, t, SMTP_EVENT_ETRN);
+}
+
+/* XCLIENT and XFORWARD: who may say them, the offer says. */
+static void
+on_proxied(struct smtp_server *s, const struct smtp_turn *t)
+{
+	const bool xclient = t->cmd->verb == SMTP_XCLIENT;
+	struct smtp_xattrs attrs;
+	struct smtp_reject why;
+
+	if (s->in_mail || s->bdat != BDAT_NONE) {
+		refuse_state(s, t->out, "Error: MAIL transaction in progress");
+		return;
+	}
+	if (!(s->caps & (xclient ? SMTP_CAP_XCLIENT : SMTP_CAP_XFORWARD))) {
+		smtp_server_refuse(s, t->out, SMTP_BAD_UNKNOWN, 550, "5.7.0",
+		    "Error: insufficient authorization");
+		return;
+	}
+	if (smtp_xattr_parse(t->cmd, &attrs, &why) != PARSE_OK) {
+		/* The detail must outlive attrs. */
+		struct buf b;
+
+		buf_init(&b, 1024);
+		buf_str(&b, why.text);
+		buf_add(&b, why.detail);
+		smtp_server_reply(s, why.code, why.dsn, buf_span(&b));
+		buf_release(&b);
+		why.detail = SPAN_EMPTY;
+		*t->out = (struct smtp_event){ .type = SMTP_EVENT_BAD,
+			.bad = SMTP_BAD_SYNTAX,
+			.reject = why };
+		s->errors++;
+		return;
+	}
+	wait_for(s, t, xclient ? SMTP_EVENT_XCLIENT : SMTP_EVENT_XFORWARD);
 }
 
 static void
@@ -311,7 +341,7 @@ static const handler_fn handlers[] = {
 	[SMTP_MAIL] = on_mail,
 	[SMTP_RCPT] = on_rcpt,
 	[SMTP_DATA] = on_data,
-	[SMTP_BDAT] = on_unimplemented,
+	[SMTP_BDAT] = on_bdat,
 	[SMTP_RSET] = on_rset,
 	[SMTP_NOOP] = on_noop,
 	[SMTP_VRFY] = on_vrfy,
@@ -320,9 +350,9 @@ static const handler_fn handlers[] = {
 	[SMTP_HELP] = on_help,
 	[SMTP_STARTTLS] = on_starttls,
 	[SMTP_AUTH] = on_auth,
-	[SMTP_XCLIENT] = on_unimplemented,
-	[SMTP_XFORWARD] = on_unimplemented,
-	[SMTP_ETRN] = on_unimplemented,
+	[SMTP_XCLIENT] = on_proxied,
+	[SMTP_XFORWARD] = on_proxied,
+	[SMTP_ETRN] = on_etrn,
 };
 
 /* What may be said before STARTTLS where TLS is required (RFC 3207 4). */
@@ -330,16 +360,63 @@ static bool
 before_tls_ok(enum smtp_verb verb)
 {
 	return verb == SMTP_HELO || verb == SMTP_EHLO || verb == SMTP_LHLO ||
-	       verb == SMTP_NOOP || verb == SMTP_STARTTLS || verb == SMTP_QUIT;
+	       verb == SMTP_NOOP || verb == SMTP_STARTTLS ||
+	       verb == SMTP_QUIT || verb == SMTP_HELP || verb == SMTP_XCLIENT;
 }
 
-/* A web browser, or a page that makes one post mail. */
 static bool
-is_foreign(struct span line)
+listed(const char *list, struct span word)
 {
-	return span_istarts(line, SPAN("GET ")) ||
-	       span_istarts(line, SPAN("POST ")) ||
-	       span_istarts(line, SPAN("CONNECT "));
+	struct span rest = span_str(list), item;
+
+	while (list != NULL && span_token(&rest, ", \t", &item))
+		if (span_ieq(item, word))
+			return true;
+	return false;
+}
+
+/* "Subject:", or "Subject" before " :", as when a client takes no notice of
+ * the refusal of its DATA. */
+static bool
+is_header(struct span word)
+{
+	return word.n > 1 && word.p[word.n - 1] == ':';
+}
+
+/* A web browser or a page that makes one post mail, the text of a message,
+ * a TLS handshake, noise. */
+static bool
+is_foreign(const struct smtp_server *s, enum smtp_verb verb, struct span line)
+{
+	struct span word;
+
+	if (verb != SMTP_UNKNOWN || s->conf->forbidden_commands == NULL ||
+	    s->conf->forbidden_commands[0] == '\0' ||
+	    !span_token(&line, " \t", &word))
+		return false;
+	return !ascii_alpha(word.p[0]) || is_header(word) ||
+	       listed(s->conf->forbidden_commands, word);
+}
+
+/* RFC 2920 3.1, as far as Postfix minds: commands that must be the last of
+ * what is sent at once. For AUTH and STARTTLS it is a matter of safety, so
+ * they look for themselves. */
+static bool
+ends_group(enum smtp_verb verb)
+{
+	return verb == SMTP_HELO || verb == SMTP_EHLO || verb == SMTP_LHLO ||
+	       verb == SMTP_DATA || verb == SMTP_NOOP || verb == SMTP_VRFY;
+}
+
+static bool
+too_early(struct smtp_server *s, const struct smtp_turn *t)
+{
+	if (!t->more || (s->hello == HELLO_EHLO &&
+			    (s->caps & SMTP_CAP_PIPELINING) &&
+			    !ends_group(t->cmd->verb)))
+		return false;
+	s->badly_piped = true;
+	return !s->conf->pipelining_ok;
 }
 
 static void
@@ -356,30 +433,79 @@ foreign(struct smtp_server *s, const struct smtp_turn *t)
 	smtp_server_forget(s);
 }
 
+/* BDAT that can't be understood: its bytes would be taken for commands. */
+static bool
+bad_bdat(struct smtp_server *s, const struct smtp_turn *t, enum parse result,
+    struct smtp_reject *why)
+{
+	if (t->cmd->verb != SMTP_BDAT ||
+	    ((s->caps & SMTP_CAP_CHUNKING) && result == PARSE_OK))
+		return false;
+	if (!(s->caps & SMTP_CAP_CHUNKING))
+		*why = (struct smtp_reject){ .verb = SMTP_BDAT,
+			.code = SMTP_CODE_BAD_BDAT,
+			.dsn = "5.5.1",
+			.text = "Error: command not implemented" };
+	smtp_server_refuse_with(s, t->out, SMTP_BAD_SYNTAX, why);
+	t->out->aborted = s->in_mail;
+	smtp_server_forget(s);
+	s->state = STATE_CLOSED;
+	return true;
+}
+
+static bool
+is_noop(struct smtp_server *s, struct span line)
+{
+	struct span word;
+
+	if (!span_token(&line, " \t", &word) ||
+	    !listed(s->conf->noop_commands, word))
+		return false;
+	smtp_server_reply(s, 250, "2.0.0", SPAN("Ok"));
+	return true;
+}
+
+static void
+one_command(struct smtp_server *s, struct smtp_turn *t, enum parse result,
+    struct smtp_reject *why)
+{
+	const enum smtp_verb verb = t->cmd->verb;
+
+	if (is_foreign(s, verb, t->line))
+		foreign(s, t);
+	else if (s->conf->tls_required && !s->tls && !before_tls_ok(verb) &&
+		 verb != SMTP_UNKNOWN && verb != SMTP_BDAT)
+		smtp_server_refuse(s, t->out, SMTP_BAD_STATE, 530, "5.7.0",
+		    "Must issue a STARTTLS command first");
+	else if (bad_bdat(s, t, result, why))
+		return;
+	else if (verb != SMTP_UNKNOWN && too_early(s, t))
+		smtp_server_refuse_sync(s, t->out);
+	else if (result != PARSE_OK)
+		smtp_server_refuse_with(s, t->out,
+		    verb == SMTP_UNKNOWN ? SMTP_BAD_UNKNOWN : SMTP_BAD_SYNTAX,
+		    why);
+	else
+		handlers[verb](s, t);
+}
+
 void
 smtp_server_command(struct smtp_server *s, struct smtp_turn *t)
 {
 	struct smtp_reject why;
 	struct smtp_cmd cmd;
-	const enum parse result = smtp_cmd_parse(t->line, &cmd, &why);
+	enum parse result;
 
-	t->cmd = &cmd;
-	s->any_command = true;
-	s->last = cmd.verb;
-	s->counts[cmd.verb].total++;
-	if (is_foreign(t->line))
-		foreign(s, t);
-	else if (s->conf->tls_required && !s->tls && !before_tls_ok(cmd.verb) &&
-		 cmd.verb != SMTP_UNKNOWN)
-		smtp_server_refuse(s, t->out, SMTP_BAD_STATE, 530, "5.7.0",
-		    "Must issue a STARTTLS command first");
-	else if (result != PARSE_OK)
-		smtp_server_refuse_with(s, t->out,
-		    cmd.verb == SMTP_UNKNOWN ? SMTP_BAD_UNKNOWN
-					     : SMTP_BAD_SYNTAX,
-		    &why);
-	else
-		handlers[cmd.verb](s, t);
+	if (is_noop(s, t->line)) {
+		s->junk++;
+	} else {
+		result = smtp_cmd_parse(t->line, &cmd, &why);
+		t->cmd = &cmd;
+		s->any_command = true;
+		s->last = cmd.verb;
+		s->counts[cmd.verb].total++;
+		one_command(s, t, result, &why);
+	}
 	if (s->junk > s->conf->junk_max) {
 		s->junk = s->conf->junk_max;
 		s->errors++;

@@ -11,19 +11,22 @@ fault(struct smtp_server *s, enum data_fault f)
 		s->fault = f;
 }
 
-/* Is this control byte where it must not be? The state is not yet advanced. */
-static void
-check_byte(struct smtp_server *s, uint8_t c)
+/* The state is not yet advanced. */
+void
+smtp_server_check_byte(struct smtp_server *s, uint8_t c)
 {
-	if (s->conf->bare_newline_ok)
+	const bool cr =
+	    s->data_state == DATA_CR || s->data_state == DATA_DOT_CR;
+
+	if (c == '\n' && !cr)
+		s->saw_bare = true;
+	if (s->bare_ok)
 		return;
 	if (c == '\0')
 		fault(s, FAULT_NUL);
-	if (c == '\n' && s->data_state != DATA_CR &&
-	    s->data_state != DATA_DOT_CR)
+	if (c == '\n' && !cr)
 		fault(s, FAULT_LF);
-	if (c != '\n' &&
-	    (s->data_state == DATA_CR || s->data_state == DATA_DOT_CR))
+	if (c != '\n' && cr)
 		fault(s, FAULT_CR);
 }
 
@@ -68,17 +71,18 @@ why_refused(const struct smtp_server *s)
 			.dsn = "5.3.4",
 			.text = "Message size exceeds fixed limit" };
 	return (struct smtp_reject){ .verb = SMTP_DATA,
-		.code = 550,
+		.code = s->conf->bare_code != 0 ? s->conf->bare_code : 550,
 		.dsn = "5.5.2",
 		.text = texts[s->fault] };
 }
 
-/* Refuses the message: in LMTP once for each recipient. */
-static void
-refuse_message(struct smtp_server *s, struct smtp_event *out)
+void
+smtp_server_refuse_message(struct smtp_server *s, struct smtp_event *out)
 {
 	const struct smtp_reject why = why_refused(s);
-	const unsigned replies = s->conf->lmtp ? s->rcpt_ok : 1;
+	const bool by_bdat = s->bdat != BDAT_NONE;
+	const unsigned replies =
+	    s->conf->lmtp && (!by_bdat || s->chunk_last) ? s->rcpt_ok : 1;
 
 	for (unsigned i = 0; i < replies; i++) {
 		if (why.code == 552)
@@ -95,8 +99,8 @@ refuse_message(struct smtp_server *s, struct smtp_event *out)
 	end_message(s);
 	smtp_server_forget(s);
 	/* Where its next message begins is anybody's guess, so no more is
-	 * read from a client that ends lines by LF alone. */
-	if (s->fault == FAULT_LF)
+	 * read from a client that ends lines by LF alone; BDAT has no doubt. */
+	if (s->fault == FAULT_LF && !by_bdat)
 		s->state = STATE_CLOSED;
 }
 
@@ -104,7 +108,7 @@ static void
 message_done(struct smtp_server *s, struct smtp_event *out)
 {
 	if (s->fault != FAULT_NONE || too_big(s)) {
-		refuse_message(s, out);
+		smtp_server_refuse_message(s, out);
 		return;
 	}
 	end_message(s);
@@ -131,7 +135,7 @@ release_held(struct smtp_server *s, uint8_t c, struct smtp_event *out)
 {
 	if (s->data_state != DATA_DOT_CR || c == '\n')
 		return false;
-	check_byte(s, c);
+	smtp_server_check_byte(s, c);
 	s->data_state = DATA_CR;
 	emit(s, SPAN("\r"), out);
 	return out->type != SMTP_EVENT_NONE;
@@ -160,7 +164,7 @@ smtp_server_data(struct smtp_server *s, struct span in, struct smtp_event *out)
 			break;
 		if (st == DATA_DOT_CR && c != '\n')
 			break;
-		check_byte(s, c);
+		smtp_server_check_byte(s, c);
 		if (s->fault == FAULT_LF)
 			break;
 		if (st == DATA_DOT_CR) {
@@ -172,7 +176,7 @@ smtp_server_data(struct smtp_server *s, struct span in, struct smtp_event *out)
 			from = i + 1;
 	}
 	if (s->fault == FAULT_LF) {
-		refuse_message(s, out);
+		smtp_server_refuse_message(s, out);
 		return in.n;
 	}
 	emit(s, span_slice(in, from, i), out);

@@ -10,6 +10,7 @@
 enum server_state {
 	STATE_COMMAND,
 	STATE_DATA, /* between 354 and the end of data */
+	STATE_BDAT, /* within a chunk */
 	STATE_AUTH, /* between 334 and the client's line */
 	STATE_TLS,  /* between 220 and the end of the handshake */
 	STATE_CLOSED,
@@ -26,6 +27,13 @@ enum data_state {
 
 enum hello { HELLO_NONE, HELLO_HELO, HELLO_EHLO };
 
+/* How the message that comes by BDAT stands. */
+enum bdat_state {
+	BDAT_NONE,
+	BDAT_GOOD,
+	BDAT_BAD, /* refused: chunks are skipped until LAST or RSET */
+};
+
 enum data_fault { FAULT_NONE, FAULT_CR, FAULT_LF, FAULT_NUL };
 
 struct verb_count {
@@ -34,7 +42,7 @@ struct verb_count {
 
 struct smtp_server {
 	const struct smtp_server_conf *conf;
-	const char *auth_mechs;
+	const char *auth_mechs, *future_until;
 	unsigned caps;
 	enum server_state state;
 	enum hello hello;
@@ -49,6 +57,17 @@ struct smtp_server {
 	enum data_state data_state;
 	enum data_fault fault; /* the first in the message */
 	uint64_t size;	       /* of the message */
+	bool bare_ok, saw_bare, badly_piped;
+	bool binary;	       /* BODY=BINARYMIME */
+	bool utf8;	       /* replies may have UTF-8 (RFC 6531 3.7.4) */
+	enum bdat_state bdat;
+	uint64_t chunk_size, chunk_left;
+	bool chunk_last, chunk_skip;
+	struct smtp_reject chunk_why; /* of a skipped one; code 0: held */
+	char chunk_text[80];
+	struct buf held; /* the driver's refusal, until the chunk is over */
+	const struct smtp_server_hooks *hooks;
+	struct smtp_mail_params mail; /* while MAIL waits */
 	struct buf line;       /* the command line being read, or in hand */
 	struct buf out;
 	struct smtp_cmd *cmd; /* while an event waits */
@@ -63,7 +82,11 @@ struct smtp_turn {
 	struct smtp_event *out;
 };
 
-/* Adds a reply, of several lines if the text has LF in it. */
+/* Adds a reply, of several lines if the text has LF in it, to out. */
+void smtp_server_format(struct smtp_server *s, struct buf *out, unsigned code,
+    const char *dsn, struct span text);
+
+/* The same to what is sent; may end the session. */
 void smtp_server_reply(
     struct smtp_server *s, unsigned code, const char *dsn, struct span text);
 
@@ -84,6 +107,23 @@ void smtp_server_forget(struct smtp_server *s);
 
 /* Does what a command line asks for (smtp_server_cmd.c). */
 void smtp_server_command(struct smtp_server *s, struct smtp_turn *t);
+
+/* The same for a chunk of BDAT; with none left to read it ends the chunk. */
+size_t smtp_server_chunk(
+    struct smtp_server *s, struct span in, struct smtp_event *out);
+
+/* BDAT (smtp_server_bdat.c). */
+void smtp_server_bdat(struct smtp_server *s, const struct smtp_turn *t);
+
+/* The driver answered the DATA event of a BDAT. */
+void smtp_server_bdat_answer(struct smtp_server *s, unsigned code,
+    const char *dsn, struct span text);
+
+/* Is this control byte where it must not be? (smtp_server_data.c) */
+void smtp_server_check_byte(struct smtp_server *s, uint8_t c);
+
+/* Refuses the message: in LMTP once for each recipient. */
+void smtp_server_refuse_message(struct smtp_server *s, struct smtp_event *out);
 
 /* Reads bytes of the message, at least one piece of them, up to an event
  * (smtp_server_data.c); returns how many it consumed. */

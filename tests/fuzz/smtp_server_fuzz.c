@@ -10,6 +10,7 @@ struct play {
 	struct smtp_server *s;
 	struct buf log;
 	struct buf body; /* of the message being received */
+	bool refuse_data;
 };
 
 static void
@@ -31,16 +32,23 @@ act(struct play *p, const struct smtp_event *ev)
 	switch (ev->type) {
 	case SMTP_EVENT_HELLO:
 	case SMTP_EVENT_VRFY:
+	case SMTP_EVENT_ETRN:
+	case SMTP_EVENT_XFORWARD:
 		answer(p, 250, "hello");
+		break;
+	case SMTP_EVENT_XCLIENT:
+		answer(p, 220, "anew");
 		break;
 	case SMTP_EVENT_MAIL:
 	case SMTP_EVENT_RCPT:
+		buf_fmt(&p->log, "%u,%u,", (unsigned)ev->mail.body,
+		    ev->rcpt.notify);
 		buf_add(&p->log, ev->cmd->path.text);
 		answer(p, no ? 550 : 250, "path");
 		break;
 	case SMTP_EVENT_DATA:
 		buf_reset(&p->body);
-		answer(p, 354, "go");
+		answer(p, p->refuse_data ? 451 : 354, "go");
 		break;
 	case SMTP_EVENT_CHUNK:
 		BUG_ON(ev->data.n == 0);
@@ -96,13 +104,18 @@ static void
 play(const struct smtp_server_conf *conf, struct span in, enum split split,
     struct buf *out)
 {
-	struct play p = { .s = smtp_server_new(conf) };
+	struct play p = { .s = smtp_server_new(conf),
+		.refuse_data = conf->future_s };
 
 	smtp_server_offer(p.s,
 	    SMTP_CAP_PIPELINING | SMTP_CAP_SIZE | SMTP_CAP_8BITMIME |
 		SMTP_CAP_STARTTLS | SMTP_CAP_AUTH | SMTP_CAP_VRFY |
-		SMTP_CAP_DSN,
+		SMTP_CAP_DSN | SMTP_CAP_SMTPUTF8 | SMTP_CAP_CHUNKING |
+		SMTP_CAP_BINARYMIME | SMTP_CAP_ETRN | SMTP_CAP_XCLIENT |
+		SMTP_CAP_XFORWARD | SMTP_CAP_REQUIRETLS |
+		SMTP_CAP_FUTURERELEASE | SMTP_CAP_LIMITS,
 	    "PLAIN");
+	smtp_server_future_until(p.s, "2026-11-29T00:00:00Z");
 	buf_init(&p.log, 64 << 20);
 	buf_init(&p.body, 1 << 20);
 	while (in.n > 0) {
@@ -138,6 +151,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	conf.bare_newline_ok = data[0] & 2;
 	conf.helo_required = data[0] & 4;
 	conf.tls_required = data[0] & 8;
+	conf.future_s = data[0] & 16;
+	conf.pipelining_ok = data[0] & 32;
+	conf.strict_envelopes = data[0] & 64;
+	if (data[0] & 128) {
+		conf.noop_commands = "XNOOP";
+		conf.forbidden_commands = "GET POST";
+	}
 	buf_init(&a, 64 << 20);
 	buf_init(&b, 64 << 20);
 	play(&conf, span_skip(in, 1), BY_BYTE, &a);
