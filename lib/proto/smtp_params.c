@@ -317,12 +317,10 @@ static const struct known {
 	const char *key;
 	unsigned cap;
 	bool (*read)(const struct turn *t);
-	const char *twice; /* what a second one is told */
+	const char *twice; /* what a second one is told; NULL: it counts */
 } known[] = {
-	{ SMTP_MAIL, "SIZE", SMTP_CAP_SIZE, read_size,
-	    "Bad message size syntax" },
-	{ SMTP_MAIL, "BODY", SMTP_CAP_8BITMIME, read_body,
-	    "Bad BODY parameter syntax" },
+	{ SMTP_MAIL, "SIZE", SMTP_CAP_SIZE, read_size, NULL },
+	{ SMTP_MAIL, "BODY", SMTP_CAP_8BITMIME, read_body, NULL },
 	{ SMTP_MAIL, "AUTH", SMTP_CAP_AUTH, read_auth,
 	    "Bad AUTH parameter syntax" },
 	{ SMTP_MAIL, "RET", SMTP_CAP_DSN, read_ret, "Bad RET parameter syntax" },
@@ -357,7 +355,7 @@ read_all(const struct smtp_cmd *cmd, unsigned caps, struct turn *t)
 			k++;
 		if (k == end)
 			unsupported(t);
-		else if (seen[k - known])
+		else if (seen[k - known] && k->twice != NULL)
 			reject(t, 501, k->twice);
 		else if (k->read(t))
 			seen[k - known] = true;

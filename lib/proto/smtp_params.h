@@ -6,8 +6,9 @@
  * What the parameters of MAIL and RCPT mean (RFC 5321 4.1.2): SIZE, BODY
  * (RFC 6152, RFC 3030), AUTH (RFC 4954 5), RET, ENVID, NOTIFY and ORCPT (RFC
  * 3461), SMTPUTF8 (RFC 6531), REQUIRETLS (RFC 8689), HOLDFOR and HOLDUNTIL
- * (RFC 4865). A parameter may stand once. Spans point into the command's
- * line; nothing is allocated.
+ * (RFC 4865). A parameter may stand once; SIZE and BODY, which programs add
+ * behind their callers' backs, count as they stand last. Spans point into the
+ * command's line; nothing is allocated.
  */
 
 #include "lib/proto/smtp_cmd.h"

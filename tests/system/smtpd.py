@@ -159,8 +159,12 @@ def test_client_that_does_not_read():
         s = socket.create_connection(("127.0.0.1", p.daemon.port),
                                      cases.WAIT_S)
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.sendall(b"EHLO client.test\r\n")
+        seen = b""
+        while b"\r\n250 " not in seen or seen[-1:] != b"\n":
+            seen += s.recv(1 << 20)
         s.setblocking(False)
-        sent, wanted = 0, b"NOOP\r\n" * 2000
+        sent, wanted = 0, b"RSET\r\n" * 2000
         stuck = time.monotonic()
         while time.monotonic() - stuck < 1 and sent < 50 << 20:
             try:
@@ -176,10 +180,10 @@ def test_client_that_does_not_read():
         s.settimeout(cases.WAIT_S)
         replies = b""
         wanted = min(sent // 6, 5000)
-        while replies.count(b"\n") < 1 + wanted:
+        while replies.count(b"\n") < wanted:
             replies += s.recv(1 << 20)
         lines = replies.split(b"\r\n")
-        cases.equal(set(lines[1:-1]), {b"250 2.0.0 Ok"})
+        cases.equal(set(lines[:-1]), {b"250 2.0.0 Ok"})
         s.close()
 
 
