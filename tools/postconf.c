@@ -144,6 +144,7 @@ print_kind(const struct param *row)
 {
 	switch (row->type) {
 	case PARAM_T_STR:
+	case PARAM_T_RAW:
 		break;
 	case PARAM_T_BOOL:
 		fputs("; yes or no", stdout);

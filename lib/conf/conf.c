@@ -323,6 +323,10 @@ conf_entry_value(
 {
 	struct buf text;
 
+	if (entry->row != NULL && entry->row->type == PARAM_T_RAW) {
+		*out = conf_entry_text(c, entry);
+		return 0;
+	}
 	if (entry->expanded == NULL) {
 		buf_init(&text, LIMIT_CONFIG_LINE);
 		int rc = conf_expand(c, conf_entry_text(c, entry), &text, e);

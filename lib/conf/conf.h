@@ -21,6 +21,7 @@
 
 enum param_type {
 	PARAM_T_STR,  /* const char *, expanded; lives as long as the conf */
+	PARAM_T_RAW,  /* the same, not expanded: $names are its user's */
 	PARAM_T_BOOL, /* bool: yes or no */
 	PARAM_T_INT,  /* int64_t within [min, max]; k, m, g suffixes for sizes */
 	PARAM_T_TIME, /* int64_t in MILLISECONDS; text has s m h d w, bare
@@ -51,6 +52,10 @@ struct param {
 	}))
 #define PARAM_STR(S, m, d, h)                                                  \
 	{ #m, PARAM_T_STR, offsetof(S, m) + PARAM_CHECK(S, m, const char *),   \
+	    (d), 0, 0, NULL, (h) }
+/* A text whose $names its user expands: default_rbl_reply and the like. */
+#define PARAM_RAW(S, m, d, h)                                                  \
+	{ #m, PARAM_T_RAW, offsetof(S, m) + PARAM_CHECK(S, m, const char *),   \
 	    (d), 0, 0, NULL, (h) }
 #define PARAM_BOOL(S, m, d, h)                                                 \
 	{ #m, PARAM_T_BOOL, offsetof(S, m) + PARAM_CHECK(S, m, bool), (d), 0,  \

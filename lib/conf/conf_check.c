@@ -196,6 +196,8 @@ check_value(struct checker *k, struct conf_entry *entry)
 	struct buf out;
 	struct err e;
 
+	if (entry->row != NULL && entry->row->type == PARAM_T_RAW)
+		return;
 	buf_init(&out, LIMIT_CONFIG_LINE);
 	if (conf_expand(k->c, conf_entry_text(k->c, entry), &out, &e) < 0) {
 		fault(k, entry, &e);
@@ -213,6 +215,8 @@ check_references(struct checker *k, struct conf_entry *entry)
 	struct reference r = { .c = k->c, .from = entry };
 	struct err e;
 
+	if (entry->row != NULL && entry->row->type == PARAM_T_RAW)
+		return;
 	conf_refs(span_str(conf_entry_text(k->c, entry)), note_reference, &r);
 	if (!r.unknown || entry->raw == NULL)
 		return;
@@ -260,6 +264,7 @@ fill_row(struct conf *c, const struct param *row, void *out, struct err *e)
 		return conf_entry_wrap(entry, e);
 	switch (row->type) {
 	case PARAM_T_STR:
+	case PARAM_T_RAW:
 		memcpy(member, &text, sizeof(text));
 		break;
 	case PARAM_T_BOOL:

@@ -167,6 +167,7 @@ conf_parse(const struct param *row, const char *text, union conf_parsed *out,
 {
 	switch (row->type) {
 	case PARAM_T_STR:
+	case PARAM_T_RAW:
 		return 0;
 	case PARAM_T_BOOL:
 		return parse_bool(row, text, &out->yes, e);
