@@ -122,6 +122,20 @@ map_name(const struct map *m)
 	return m->name;
 }
 
+bool
+map_is_pattern(const struct map *m)
+{
+	static const char *const patterns[] = { "regexp:", "pcre:", "cidr:" };
+	const struct span name = span_str(m->name);
+	const struct span type =
+	    span_skip(name, span_starts(name, SPAN("proxy:")) ? 6 : 0);
+
+	for (size_t i = 0; i < COUNT_OF(patterns); i++)
+		if (span_starts(type, span_str(patterns[i])))
+			return true;
+	return false;
+}
+
 const char *
 map_where(const struct map *m)
 {

@@ -30,6 +30,9 @@ void map_free(struct map **m);
 enum map_result map_get(struct map *m, struct span key, struct buf *out,
     struct err *e);
 const char *map_name(const struct map *m); /* "hash:/etc/aliases" */
+/* Are its keys patterns (regexp:, pcre:, cidr:), so that asking for parts of
+ * a name makes no sense, and the case of a key matters to them only? */
+bool map_is_pattern(const struct map *m);
 /* Where the entry of the last MAP_FOUND stands: "FILE:LINE" or the name. */
 const char *map_where(const struct map *m);
 
