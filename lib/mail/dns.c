@@ -12,6 +12,7 @@ enum {
 	TIMEOUT_MS = 60000,
 	RCODE_NXDOMAIN = 3,
 	PARTS = 2,
+	TEXT_BYTES_MAX = 65536,
 };
 
 /* One record type that is asked for. */
@@ -37,6 +38,9 @@ struct dns_query {
 	/* dns_query_client: the second step, and whose name is sought. */
 	struct dns_query *forward;
 	struct sockaddr_storage peer;
+	/* dns_query_txt */
+	struct span texts[DNS_TEXT_MAX];
+	struct buf text;
 	char found[DNS_NAME_MAX];
 };
 
@@ -52,6 +56,8 @@ type_name(unsigned type)
 		return "AAAA";
 	case DNS_MX:
 		return "MX";
+	case DNS_NS:
+		return "NS";
 	case DNS_PTR:
 		return "PTR";
 	}
@@ -130,6 +136,7 @@ query_new(struct client *c, const char *name, uint64_t trace, dns_fn fn,
 	/* What is too long is no name: the resolver refuses it. */
 	if (!span_copy(span_str(name), q->name, sizeof(q->name)))
 		q->name[0] = '\0';
+	buf_init(&q->text, TEXT_BYTES_MAX);
 	q->answer.ttl = UINT32_MAX;
 	q->answer.secure = true;
 	return q;
@@ -142,6 +149,7 @@ query_free(struct dns_query *q)
 		if (q->parts[i].waiting)
 			client_cancel(q->client, &q->parts[i]);
 	dns_cancel(&q->forward);
+	buf_release(&q->text);
 	mem_free(q->answer.mx);
 	mem_free(q->answer.addresses);
 	mem_free(q);
@@ -224,8 +232,9 @@ order_mx(struct dns_mx *mx, size_t count)
 }
 
 static void
-take_mx(struct dns_query *q, struct msg_in *m)
+take_hosts(struct dns_query *q, unsigned type, struct msg_in *m)
 {
+	const size_t skip = type == DNS_MX ? 2 : 0;
 	struct dns_answer *a = &q->answer;
 	struct span rdata;
 	size_t cursor = 0;
@@ -234,18 +243,20 @@ take_mx(struct dns_query *q, struct msg_in *m)
 	while (a->mx_count < DNS_MX_MAX &&
 	    msg_next_value(m, F_RR, &cursor, &rdata)) {
 		struct dns_mx *mx = &a->mx[a->mx_count];
-		struct span name = span_skip(rdata, 2);
+		struct span name = span_skip(rdata, skip);
 
-		if (rdata.n < 3 || !dns_name_parse(&name, mx->host))
+		if (rdata.n < skip + 1 || !dns_name_parse(&name, mx->host))
 			continue;
-		mx->preference = (uint16_t)(rdata.p[0] << 8 | rdata.p[1]);
+		if (type == DNS_MX)
+			mx->preference =
+			    (uint16_t)(rdata.p[0] << 8 | rdata.p[1]);
 		a->mx_count++;
 	}
 	order_mx(a->mx, a->mx_count);
 }
 
 static void
-on_mx(void *arg, struct msg_in *m, const struct err *e)
+on_hosts(void *arg, struct msg_in *m, const struct err *e)
 {
 	struct part *p = arg;
 	struct dns_query *q = p->query;
@@ -253,11 +264,13 @@ on_mx(void *arg, struct msg_in *m, const struct err *e)
 
 	p->waiting = false;
 	if (read_status(p, m, e)) {
-		take_mx(q, m);
-		if (a->mx_count == 0)
-			set_status(p, DNS_FAILED, "Malformed name in MX "
-			    "records");
-		else if (a->mx_count == 1 && a->mx[0].host[0] == '\0')
+		take_hosts(q, p->type, m);
+		a->malformed = a->mx_count == 0;
+		if (a->malformed)
+			set_status(p, DNS_FAILED, p->type == DNS_MX ?
+			    "Malformed name in MX records" :
+			    "Malformed name in NS records");
+		else if (p->type == DNS_MX && a->mx_count == 1 && a->mx[0].host[0] == '\0')
 			set_status(p, DNS_NULL_MX, NULL);
 	}
 	copy_status(q, p);
@@ -270,7 +283,84 @@ dns_query_mx(struct client *c, const char *domain, uint64_t trace, dns_fn fn,
 {
 	struct dns_query *q = query_new(c, domain, trace, fn, arg);
 
-	ask(q, DNS_MX, 0, on_mx);
+	ask(q, DNS_MX, 0, on_hosts);
+	return q;
+}
+
+struct dns_query *
+dns_query_ns(struct client *c, const char *domain, uint64_t trace, dns_fn fn,
+    void *arg)
+{
+	struct dns_query *q = query_new(c, domain, trace, fn, arg);
+
+	ask(q, DNS_NS, 0, on_hosts);
+	return q;
+}
+
+/* ---- text ---- */
+
+/* Joins the strings of a TXT record (RFC 1035 3.3.14) at the end of out. */
+static bool
+join_strings(struct span rdata, struct buf *out)
+{
+	while (rdata.n > 0) {
+		const size_t n = rdata.p[0];
+
+		if (rdata.n < n + 1)
+			return false;
+		buf_add(out, span_slice(rdata, 1, n + 1));
+		rdata = span_skip(rdata, n + 1);
+	}
+	return buf_ok(out);
+}
+
+static void
+take_texts(struct dns_query *q, struct msg_in *m)
+{
+	struct dns_answer *a = &q->answer;
+	size_t cursor = 0, ends[DNS_TEXT_MAX], from = 0;
+	struct span rdata;
+
+	while (a->text_count < DNS_TEXT_MAX &&
+	    msg_next_value(m, F_RR, &cursor, &rdata)) {
+		const size_t before = q->text.n;
+
+		if (join_strings(rdata, &q->text))
+			ends[a->text_count++] = q->text.n;
+		else
+			buf_truncate(&q->text, before);
+	}
+	for (size_t i = 0; i < a->text_count; i++) {
+		q->texts[i] = span_slice(buf_span(&q->text), from, ends[i]);
+		from = ends[i];
+	}
+	a->texts = q->texts;
+}
+
+static void
+on_txt(void *arg, struct msg_in *m, const struct err *e)
+{
+	struct part *p = arg;
+	struct dns_query *q = p->query;
+
+	p->waiting = false;
+	if (read_status(p, m, e)) {
+		take_texts(q, m);
+		q->answer.malformed = q->answer.text_count == 0;
+		if (q->answer.malformed)
+			set_status(p, DNS_FAILED, "Malformed TXT records");
+	}
+	copy_status(q, p);
+	finish(q);
+}
+
+struct dns_query *
+dns_query_txt(struct client *c, const char *name, uint64_t trace, dns_fn fn,
+    void *arg)
+{
+	struct dns_query *q = query_new(c, name, trace, fn, arg);
+
+	ask(q, DNS_TXT, 0, on_txt);
 	return q;
 }
 
@@ -394,6 +484,7 @@ on_forward(void *arg, const struct dns_answer *forward)
 	a->status = forward->status;
 	a->err = forward->err;
 	a->secure = a->secure && forward->secure;
+	a->reverse_name = q->found;
 	for (size_t i = 0; i < forward->address_count; i++)
 		if (same_address(&forward->addresses[i], &q->peer))
 			a->name = q->found;

@@ -20,7 +20,7 @@
 #include "lib/base/span.h"
 #include "lib/ipc/channel.h"
 
-enum { DNS_A = 1, DNS_PTR = 12, DNS_MX = 15, DNS_TXT = 16, DNS_AAAA = 28 };
+enum { DNS_A = 1, DNS_NS = 2, DNS_PTR = 12, DNS_MX = 15, DNS_TXT = 16, DNS_AAAA = 28 };
 
 enum { DNS_HOSTS_FIRST = 1 }; /* flag: the hosts file before DNS */
 
@@ -32,7 +32,7 @@ enum dns_status {
 	DNS_FAILED,   /* try again later */
 };
 
-enum { DNS_MX_MAX = 100, DNS_ADDRESSES_MAX = 100, DNS_NAME_MAX = 256 };
+enum { DNS_TEXT_MAX = 20, /* records */ DNS_MX_MAX = 100, DNS_ADDRESSES_MAX = 100, DNS_NAME_MAX = 256 };
 
 struct dns_mx {
 	uint16_t preference;
@@ -44,15 +44,21 @@ struct dns_answer {
 	struct err err; /* unless DNS_OK: ready to be a delivery's reason */
 	bool secure;    /* every part was validated by DNSSEC */
 	uint32_t ttl;   /* seconds */
+	/* The records were there, but none could be read. */
+	bool malformed;
 	/* dns_query_mx: best first; equal preferences in random order (RFC
-	 * 5321 5.1). */
+	 * 5321 5.1). dns_query_ns: the servers, in random order. */
 	struct dns_mx *mx;
 	size_t mx_count;
+	/* dns_query_txt: each record's strings joined. */
+	const struct span *texts;
+	size_t text_count;
 	/* dns_query_addresses: IPv6 and IPv4 in turn, ports 0. */
 	struct sockaddr_storage *addresses;
 	size_t address_count;
-	/* dns_query_client: the name that leads back to the address. */
-	const char *name;
+	/* dns_query_client: the name that leads back to the address; the name
+	 * in the PTR record, whether it leads back or not. NULL: none. */
+	const char *name, *reverse_name;
 };
 
 struct dns_query;
@@ -61,6 +67,12 @@ typedef void (*dns_fn)(void *arg, const struct dns_answer *answer);
 
 /* c: a client of the service `resolver` (daemon_connect(d, "resolver")). */
 struct dns_query *dns_query_mx(struct client *c, const char *domain,
+    uint64_t trace, dns_fn fn, void *arg);
+
+/* Name servers; text records (at most DNS_TEXT_MAX of them). */
+struct dns_query *dns_query_ns(struct client *c, const char *domain,
+    uint64_t trace, dns_fn fn, void *arg);
+struct dns_query *dns_query_txt(struct client *c, const char *name,
     uint64_t trace, dns_fn fn, void *arg);
 
 /* families: of DNS_INET and DNS_INET6; flags: DNS_HOSTS_FIRST. DNS_OK when

@@ -130,6 +130,11 @@ void router_resolve(struct router *r, struct span address, unsigned flags,
 /* Forgets the queries with this arg. */
 void router_cancel(struct router *r, const void *arg);
 
+/* Is the domain in mydestination, or a literal of one of our addresses? Is
+ * the address (inet_interfaces, proxy_interfaces) ours? -1: a table failed. */
+int router_is_local(struct router *r, struct span domain, struct err *e);
+int router_owns_address(struct router *r, const char *addr, struct err *e);
+
 /* Step 1 alone, for senders and header addresses: appends the address in
  * canonical form with its domain completed. The null address stays empty.
  * False: not an address. */

@@ -65,6 +65,18 @@ is_local(struct router *r, struct span domain, struct err *e)
 }
 
 int
+router_is_local(struct router *r, struct span domain, struct err *e)
+{
+	return is_local(r, domain, e);
+}
+
+int
+router_owns_address(struct router *r, const char *addr, struct err *e)
+{
+	return match_list_address(r->own_addresses, addr, e);
+}
+
+int
 router_class(struct router *r, const struct address *addr,
     enum route_class *out, struct buf *reason, struct err *e)
 {
