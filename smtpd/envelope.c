@@ -8,8 +8,8 @@
 
 /*
  * MAIL and RCPT. What routing finds at RCPT goes into the queue file with the
- * recipient, so nobody resolves it again. Strangers may send to our own
- * domains only; those in mynetworks and those logged in, anywhere.
+ * recipient, so nobody resolves it again. Who may send to where is decided by
+ * the restrictions (restrict.c).
  */
 
 void
@@ -101,6 +101,7 @@ begin(struct session *s, struct span sender, struct span encoding,
 	s->log.trace = s->trace | s->message_count;
 	tx->env.sender = arena_dup(&tx->arena, sender);
 	tx->env.encoding = encoding;
+	tx->sender = arena_dup(&tx->arena, ev->cmd->path.text);
 	tx->size = ev->size;
 	fill_envelope(s, tx);
 	s->tx = tx;
@@ -177,8 +178,10 @@ take_rcpt(struct session *s)
 		session_answer(s, 452, "4.5.3", "Error: too many recipients");
 		return;
 	}
-	if (tx->rcpt_count++ == 0)
+	if (tx->rcpt_count++ == 0) {
 		tx->first_rcpt = tx->route->address;
+		tx->first_route = tx->route;
+	}
 	session_answer(s, 250, "2.1.5", "Ok");
 }
 
@@ -194,28 +197,49 @@ refuse_rcpt(struct session *s, unsigned code, const char *dsn,
 	session_answer(s, code, dsn, "%s", text);
 }
 
-/* The gates have nothing against it: what the router says goes. */
+static void
+refuse_routed(struct session *s)
+{
+	const struct route_result *r = s->tx->route;
+	char what[400];
+
+	snprintf(what, sizeof(what), "%s%s",
+	    r->err.kind == ERR_PERM || r->code == 452 ?
+		"Recipient address rejected: " : "",
+	    r->err.text);
+	refuse_rcpt(s, r->code, r->err.dsn, what);
+}
+
+/* Routed once more, without asking whether the user exists. */
+static void
+routed_unchecked(void *arg, const struct route_result *r)
+{
+	struct session *s = arg;
+
+	s->tx->route = recipients_keep(&s->tx->arena, r);
+	if (r->code == 0)
+		take_rcpt(s);
+	else
+		refuse_routed(s);
+}
+
+/* The gates have nothing against it: what the router says goes, but whether
+ * unknown users are refused was the restrictions' affair. */
 static void
 answer_rcpt(struct session *s)
 {
 	const struct route_result *r = s->tx->route;
-	const bool may_relay = s->trusted || s->sasl_user != NULL;
-	char what[400];
 
-	if (r->class_known && !r->ours && !may_relay) {
-		refuse_rcpt(s, 554, "5.7.1", "Relay access denied");
-	} else if (r->code == 0) {
+	if (r->code == 0)
 		take_rcpt(s);
-	} else if (r->code == 501) {
+	else if (r->code == 501)
 		session_answer(s, 501, "5.1.3",
 		    "Bad recipient address syntax");
-	} else {
-		snprintf(what, sizeof(what), "%s%s",
-		    r->err.kind == ERR_PERM || r->code == 452 ?
-			"Recipient address rejected: " : "",
-		    r->err.text);
-		refuse_rcpt(s, r->code, r->err.dsn, what);
-	}
+	else if (r->code == 550 || r->code == 450)
+		router_resolve(s->service->router, s->tx->rcpt, 0,
+		    s->log.trace, routed_unchecked, s);
+	else
+		refuse_routed(s);
 }
 
 static void routed(void *arg, const struct route_result *result);

@@ -126,8 +126,10 @@ open_parts(struct service *s, struct err *e)
 	s->resolver = daemon_connect(s->daemon, "resolver");
 	s->qmgr = qmgr_client_new(s->loop,
 	    daemon_socket(s->daemon, "qmgr", false, path), (uint8_t)slot);
-	return router_open(daemon_conf(s->daemon),
-	    user_client_users(s->users), &s->router, e);
+	if (router_open(daemon_conf(s->daemon), user_client_users(s->users),
+		&s->router, e) != 0)
+		return -1;
+	return restrictions_open(s, e);
 }
 
 int

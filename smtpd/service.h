@@ -16,6 +16,7 @@
 #include "lib/daemon/daemon.h"
 #include "lib/mail/dns.h"
 #include "lib/mail/qmgr_client.h"
+#include "lib/mail/restrict.h"
 #include "lib/mail/router.h"
 #include "lib/mail/user_client.h"
 #include "lib/map/map.h"
@@ -37,6 +38,8 @@ struct service {
 	struct qmgr_client *qmgr;
 	struct tls_ctx *tls; /* NULL: no certificate */
 	struct match_list *mynetworks, *exceptions;
+	struct restrict_set *restrictions;
+	struct maps *login_maps; /* smtpd_sender_login_maps */
 
 	struct list sessions;    /* struct session */
 	size_t session_count;

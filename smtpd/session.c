@@ -57,9 +57,8 @@ session_protocol(const struct session *s)
 }
 
 void
-session_log_reject(struct session *s, const char *what,
-    const char *command, unsigned code, const char *dsn, struct span text,
-    struct span rcpt)
+session_log_what(struct session *s, const char *what, const char *command,
+    struct span text, struct span rcpt)
 {
 	const struct log_ctx ctx = { .trace = s->log.trace };
 	char from[600] = "", to[600] = "";
@@ -69,13 +68,24 @@ session_log_reject(struct session *s, const char *what,
 		    log_quote(s->tx->env.sender, 500));
 	if (rcpt.n > 0)
 		snprintf(to, sizeof(to), " to=<%s>", log_quote(rcpt, 500));
-	log_info(&ctx, "%s: %s: %s from %s: %u%s%s %s;%s%s proto=%s%s%s%s",
+	log_info(&ctx, "%s: %s: %s from %s: %s;%s%s proto=%s%s%s%s",
 	    s->log.qid[0] != '\0' ? s->log.qid : "NOQUEUE", what, command,
-	    session_client(s), code, dsn[0] != '\0' ? " " : "", dsn,
-	    log_quote(text, 900), from, to, session_protocol(s),
-	    s->helo != NULL ? " helo=<" : "",
+	    session_client(s), log_quote(text, 1000), from, to,
+	    session_protocol(s), s->helo != NULL ? " helo=<" : "",
 	    s->helo != NULL ? log_quote(span_str(s->helo), 200) : "",
 	    s->helo != NULL ? ">" : "");
+}
+
+void
+session_log_reject(struct session *s, const char *what,
+    const char *command, unsigned code, const char *dsn, struct span text,
+    struct span rcpt)
+{
+	char line[1024];
+
+	snprintf(line, sizeof(line), "%u%s%s %s", code,
+	    dsn[0] != '\0' ? " " : "", dsn, log_quote(text, 900));
+	session_log_what(s, what, command, span_str(line), rcpt);
 }
 
 static void
@@ -502,6 +512,29 @@ on_closed(void *arg, enum stream_end end, const struct err *e)
 
 /* ---- beginning and end ---- */
 
+/* What a name server says of the client, and how sure that is. */
+static void
+take_name(struct session *s, const struct dns_answer *a)
+{
+	const bool failed = a->status == DNS_FAILED;
+	const char *reverse = a->reverse_name;
+
+	if (a->status == DNS_OK)
+		s->name = mem_strdup(
+		    log_quote(span_str(a->name), DNS_NAME_MAX));
+	if (reverse != NULL)
+		s->reverse_name = mem_strdup(
+		    log_quote(span_str(reverse), DNS_NAME_MAX));
+	if (reverse != NULL && s->name == NULL)
+		log_warning(&s->log, "hostname %s does not resolve to "
+		    "address %s", s->reverse_name, s->addr);
+	s->reverse_status = reverse != NULL ? RESTRICT_NAME_OK :
+	    failed ? RESTRICT_NAME_TEMP : RESTRICT_NAME_PERM;
+	s->name_status = a->status == DNS_OK ? RESTRICT_NAME_OK :
+	    failed ? RESTRICT_NAME_TEMP : reverse != NULL ?
+	    RESTRICT_NAME_FORGED : RESTRICT_NAME_PERM;
+}
+
 static void
 name_found(void *arg, const struct dns_answer *answer)
 {
@@ -509,9 +542,7 @@ name_found(void *arg, const struct dns_answer *answer)
 
 	s->name_query = NULL;
 	timer_free(&s->delay);
-	if (answer->status == DNS_OK)
-		s->name = mem_strdup(
-		    log_quote(span_str(answer->name), DNS_NAME_MAX));
+	take_name(s, answer);
 	greet(s);
 }
 
@@ -522,6 +553,7 @@ name_is_late(void *arg)
 
 	dns_cancel(&s->name_query);
 	timer_free(&s->delay);
+	s->name_status = s->reverse_status = RESTRICT_NAME_TEMP;
 	greet(s);
 }
 
@@ -570,6 +602,8 @@ admit(struct session *s, int fd, bool inet)
 		return false; /* gone already */
 	if (inet) {
 		sock_addr_text((struct sockaddr *)&addr, s->addr);
+		s->port = sock_addr_port((struct sockaddr *)&addr);
+		s->name_status = s->reverse_status = RESTRICT_NAME_PERM;
 		s->trusted = service_trusts(service, s->addr);
 		if (match_list_address(service->exceptions, s->addr, NULL) > 0)
 			limit = 0;
@@ -665,6 +699,7 @@ session_free(struct session *s)
 	buf_wipe(&s->delayed_text);
 	mem_free(s->key);
 	mem_free(s->name);
+	mem_free(s->reverse_name);
 	mem_free(s->helo);
 	mem_free(s->ccert);
 	mem_free(s->sasl_user);

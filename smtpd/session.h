@@ -45,7 +45,9 @@ struct transaction {
 	struct queue_writer *writer; /* from the first recipient on; its
 				       envelope is what counts then */
 	struct span first_rcpt;     /* for Received, with one recipient only */
+	struct span sender;         /* as given */
 	struct span rcpt;           /* being looked up, as given */
+	const struct route_result *first_route;
 	unsigned rcpt_flags;        /* of the look-up under way */
 	const struct smtp_cmd *rcpt_cmd;  /* until RCPT is answered */
 	const struct route_result *route; /* of rcpt */
@@ -67,7 +69,10 @@ struct session {
 	uint64_t trace;          /* of the connection */
 	unsigned message_count;
 	char addr[SOCK_ADDR_TEXT]; /* "192.0.2.1"; "local" of a UNIX socket */
-	char *name;              /* looked up, or "unknown" */
+	char *name;              /* looked up and leads back; else NULL */
+	char *reverse_name;      /* looked up; NULL: none */
+	enum restrict_name_status name_status, reverse_status;
+	unsigned port;
 	struct dns_query *name_query;
 	char *key;               /* by which it is counted */
 	bool counted;
@@ -82,6 +87,7 @@ struct session {
 	bool tls_unsaid;         /* the handshake is not in the log yet */
 	struct transaction *tx;
 	struct stage_state stage;
+	struct restrictions *restrictions; /* restrict.c */
 	struct commit *committing; /* a message on its way to the disk */
 	struct timer *patience;  /* how long the client may take */
 	bool progress;           /* it is to be set anew */
@@ -128,6 +134,11 @@ void session_log_reject(struct session *s, const char *what,
     const char *command, unsigned code, const char *dsn, struct span text,
     struct span rcpt);
 
+/* The same with the text of the whole: "WHAT: COMMAND from NAME[ADDR]: TEXT;
+ * from=..." */
+void session_log_what(struct session *s, const char *what,
+    const char *command, struct span text, struct span rcpt);
+
 /* Says so in place of the greeting and ends the session. */
 void session_turn_away(struct session *s, unsigned code, const char *dsn,
     struct span text);
@@ -165,6 +176,9 @@ void auth_begin(struct session *s, const struct smtp_event *ev);
 void auth_line(struct session *s, struct span line);
 /* Forgets an exchange under way. */
 void auth_abort(struct session *s);
+
+/* restrict.c: compiles the lists and connects to policy services. */
+int restrictions_open(struct service *s, struct err *e);
 
 /* received.c: the Received field, with CRLF, appended to out. */
 /* The local zone's offset at a time, minutes east of UTC. */

@@ -53,6 +53,7 @@ sandbox(const struct daemon *d, struct sandbox *s)
 	char path[LIMIT_PATH];
 
 	router_sandbox(daemon_conf(d), s);
+	restrict_sandbox(daemon_conf(d), s);
 	for (size_t i = 0; i < COUNT_OF(places); i++) {
 		snprintf(path, sizeof(path), "%s/%s", queue, places[i].name);
 		sandbox_dir(s, path, places[i].rights);

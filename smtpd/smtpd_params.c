@@ -3,6 +3,26 @@
 
 #define S struct smtpd_conf
 
+/* Rows of the member `restrictions`. */
+#define R struct restrict_conf
+#define R_AT(m, T)                                                             \
+	offsetof(S, restrictions) + offsetof(R, m) + PARAM_CHECK(R, m, T)
+#define R_STR(m, d, h)                                                         \
+	{ #m, PARAM_T_STR, R_AT(m, const char *), (d), 0, 0, NULL, (h) }
+#define R_RAW(m, d, h)                                                         \
+	{ #m, PARAM_T_RAW, R_AT(m, const char *), (d), 0, 0, NULL, (h) }
+#define R_BOOL(m, d, h)                                                        \
+	{ #m, PARAM_T_BOOL, R_AT(m, bool), (d), 0, 0, NULL, (h) }
+#define R_INT(m, d, lo, hi, h)                                                 \
+	{ #m, PARAM_T_INT, R_AT(m, int64_t), (d), (lo), (hi), NULL, (h) }
+#define R_TIME(m, d, h)                                                        \
+	{ #m, PARAM_T_TIME, R_AT(m, int64_t), (d), 0, INT64_MAX / 1000, NULL,  \
+	    (h) }
+#define R_WORD(m, d, h)                                                        \
+	{ #m, PARAM_T_ENUM, R_AT(m, int), (d), 0, 0, "defer defer_if_permit",  \
+	    (h) }
+#define R_CODE(m, d, h) R_INT(m, d, 400, 599, "reply code: " h)
+
 const struct param smtpd_params[] = {
 	PARAM_STR(S, smtpd_banner, "$myhostname ESMTP $mail_name",
 	    "text behind 220 in the greeting; must begin with the host name"),
@@ -122,6 +142,103 @@ const struct param smtpd_params[] = {
 	    "mechanisms that are offered"),
 	PARAM_BOOL(S, smtpd_sasl_required, "no",
 	    "take mail only from those who are logged in"),
+
+	/* restrictions */
+	R_STR(smtpd_client_restrictions, "",
+	    "what a client must pass; see access(5)"),
+	R_STR(smtpd_helo_restrictions, "", "what HELO and EHLO must pass"),
+	R_STR(smtpd_sender_restrictions, "", "what MAIL must pass"),
+	R_STR(smtpd_relay_restrictions, "permit_mynetworks, "
+	    "permit_sasl_authenticated, defer_unauth_destination",
+	    "what RCPT must pass, of who may send to where; at least one of "
+	    "this and smtpd_recipient_restrictions must refuse strangers"),
+	R_STR(smtpd_recipient_restrictions, "", "what RCPT must pass"),
+	R_STR(smtpd_data_restrictions, "", "what DATA must pass"),
+	R_STR(smtpd_end_of_data_restrictions, "",
+	    "what a message must pass when it has been read"),
+	R_STR(smtpd_etrn_restrictions, "", "what ETRN must pass"),
+	R_STR(smtpd_restriction_classes, "",
+	    "names of lists of restrictions, each a parameter of its own"),
+	R_BOOL(smtpd_delay_reject, "yes",
+	    "ask the restrictions of client, HELO and sender at RCPT only"),
+	R_BOOL(smtpd_relay_before_recipient_restrictions, "yes",
+	    "ask smtpd_relay_restrictions first"),
+	R_BOOL(smtpd_reject_unlisted_recipient, "yes",
+	    "refuse recipients of our domains who do not exist"),
+	R_BOOL(smtpd_reject_unlisted_sender, "no",
+	    "refuse senders of our domains who do not exist"),
+	R_BOOL(show_user_unknown_table_name, "yes",
+	    "say in which table a recipient was not found"),
+	R_STR(smtpd_null_access_lookup_key, "<>",
+	    "the null sender's key in access tables"),
+	R_STR(parent_domain_matches_subdomains, "debug_peer_list, "
+	    "fast_flush_domains, mynetworks, permit_mx_backup_networks, "
+	    "qmqpd_authorized_clients, relay_domains, smtpd_access_maps",
+	    "where an entry for a domain is for its subdomains, too"),
+	R_STR(permit_mx_backup_networks, "",
+	    "where permit_mx_backup wants the primary mail servers"),
+	R_STR(smtpd_log_access_permit_actions, "",
+	    "restrictions and table actions that are logged when they permit; "
+	    "static:all is all"),
+	R_RAW(default_rbl_reply, "$rbl_code Service unavailable; $rbl_class "
+	    "[$rbl_what] blocked using $rbl_domain${rbl_reason?; "
+	    "$rbl_reason}", "what is said to those on a DNS list"),
+	R_STR(rbl_reply_maps, "", "the same for each DNS list"),
+	R_STR(smtpd_sender_login_maps, "",
+	    "which logins own a sender address"),
+	R_WORD(reject_tempfail_action, "defer_if_permit",
+	    "what a name look-up that fails means; and the same below"),
+	R_WORD(unknown_helo_hostname_tempfail_action,
+	    "$reject_tempfail_action", "of reject_unknown_helo_hostname"),
+	R_WORD(unknown_address_tempfail_action, "$reject_tempfail_action",
+	    "of reject_unknown_sender_domain and _recipient_domain"),
+	R_CODE(access_map_reject_code, "554", "REJECT in a table"),
+	R_CODE(access_map_defer_code, "450", "DEFER in a table"),
+	R_CODE(reject_code, "554", "reject"),
+	R_CODE(defer_code, "450", "defer"),
+	R_CODE(plaintext_reject_code, "450", "reject_plaintext_session"),
+	R_CODE(unknown_client_reject_code, "450",
+	    "reject_unknown_client_hostname and its like"),
+	R_CODE(invalid_hostname_reject_code, "501",
+	    "reject_invalid_helo_hostname"),
+	R_CODE(unknown_hostname_reject_code, "450",
+	    "reject_unknown_helo_hostname"),
+	R_CODE(non_fqdn_reject_code, "504", "reject_non_fqdn_..."),
+	R_CODE(unknown_address_reject_code, "450",
+	    "reject_unknown_sender_domain and _recipient_domain"),
+	R_CODE(relay_domains_reject_code, "554",
+	    "reject_unauth_destination; 100 less for defer_..."),
+	R_CODE(maps_rbl_reject_code, "554", "DNS lists"),
+	R_CODE(multi_recipient_bounce_reject_code, "550",
+	    "reject_multi_recipient_bounce"),
+	R_CODE(unknown_local_recipient_reject_code, "550",
+	    "unknown local recipients"),
+	R_CODE(unknown_relay_recipient_reject_code, "550",
+	    "recipients not in relay_recipient_maps"),
+	R_CODE(unknown_virtual_alias_reject_code, "550",
+	    "unknown recipients of virtual_alias_domains"),
+	R_CODE(unknown_virtual_mailbox_reject_code, "550",
+	    "unknown recipients of virtual_mailbox_domains"),
+
+	/* policy services */
+	R_TIME(smtpd_policy_service_timeout, "100s",
+	    "how long a policy service may take to be reached or to answer"),
+	R_TIME(smtpd_policy_service_max_idle, "300s",
+	    "how long an unused connection is kept"),
+	R_TIME(smtpd_policy_service_max_ttl, "1000s",
+	    "how long a connection is used"),
+	R_TIME(smtpd_policy_service_retry_delay, "1s",
+	    "how long to wait before a failed request is sent again"),
+	R_INT(smtpd_policy_service_request_limit, "0", 0, 1000000,
+	    "requests over one connection; 0: no limit"),
+	R_INT(smtpd_policy_service_try_limit, "2", 0, 1000000,
+	    "how often a request is sent; 0: no limit"),
+	R_STR(smtpd_policy_service_default_action,
+	    "451 4.3.5 Server configuration problem",
+	    "what counts when a policy service does not answer"),
+	R_STR(smtpd_policy_service_policy_context, "",
+	    "the attribute policy_context"),
+
 	PARAM_BOOL(S, smtpd_lmtp, "no", "speak LMTP (RFC 2033)"),
 	PARAM_BOOL(S, smtpd_local_submission, "no",
 	    "serve this host's own users on a UNIX socket"),

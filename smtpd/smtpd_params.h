@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "lib/conf/conf.h"
+#include "lib/mail/restrict.h"
 
 enum smtpd_tls_level { SMTPD_TLS_NONE, SMTPD_TLS_MAY, SMTPD_TLS_ENCRYPT };
 enum smtpd_tls_grade {
@@ -62,6 +63,8 @@ struct smtpd_conf {
 	    smtpd_tls_req_ccert, smtpd_tls_received_header,
 	    smtpd_tls_always_issue_session_ids, tls_preempt_cipherlist,
 	    tls_append_default_CA;
+
+	struct restrict_conf restrictions;
 
 	bool smtpd_lmtp;             /* speak LMTP */
 	bool smtpd_local_submission; /* a UNIX socket for this host's users */

@@ -11,6 +11,7 @@
 static const struct gate *const gates[] = {
 	&tls_gate,
 	&auth_gate,
+	&restrict_gate,
 	NULL,
 };
 

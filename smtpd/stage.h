@@ -85,6 +85,7 @@ const struct smtp_cmd *stage_cmd(const struct session *s);
 /* The gates, each in the file that it is named after. */
 extern const struct gate tls_gate;  /* is a client certificate needed? */
 extern const struct gate auth_gate; /* is a login needed? */
+extern const struct gate restrict_gate; /* restriction lists */
 
 typedef void (*stage_fn)(struct session *s);
 /* Asks the gates, then calls passed, unless one refuses: then the refusal has

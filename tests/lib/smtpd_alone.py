@@ -174,6 +174,9 @@ class Place:
         h = self.house
         self._write("conf/aliases", "postmaster: root\n")
         conf.setdefault("smtpd_peername_lookup", "no")
+        conf.setdefault("smtpd_relay_restrictions", "permit_mynetworks, "
+                        "permit_sasl_authenticated, "
+                        "reject_unauth_destination")
         h.configure(myhostname=DOMAIN, mynetworks="127.0.0.1/32",
                     alias_maps="texthash:" + h.path("conf/aliases"),
                     maillog_file=h.path("mail.log"), **conf)
