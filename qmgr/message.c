@@ -8,6 +8,7 @@
 
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
+#include "lib/proto/address.h"
 
 /* A message becomes known, is opened page by page, and is forgotten. */
 
@@ -220,16 +221,34 @@ announce(struct message *m)
 	    m->open->todo_count, m->open->rcpt_count);
 }
 
+/* A content filter goes before what routing found; without a next hop it is
+ * the recipient's domain. */
+static void
+apply_filter(const struct message *m, struct queue_rcpt *rcpt)
+{
+	const struct span filter = m->open->env.filter;
+	const size_t colon = span_chr(filter, ':');
+
+	if (filter.n == 0)
+		return;
+	rcpt->transport = span_slice(filter, 0, colon);
+	rcpt->nexthop =
+	    colon == SIZE_MAX ? SPAN_EMPTY : span_skip(filter, colon + 1);
+	if (rcpt->nexthop.n == 0)
+		rcpt->nexthop = address_domain_of(rcpt->address);
+}
+
 static void
 take_rcpt(struct message *m, size_t i)
 {
-	const struct queue_rcpt *from = &m->page[i];
+	struct queue_rcpt *from = &m->page[i];
 	struct rcpt *r;
 
 	if (m->page_status[i].state != RCPT_TODO) {
 		m->done_count++;
 		return;
 	}
+	apply_filter(m, from);
 	r = rcpt_new(from, &m->page_status[i], m->next_page + (uint32_t)i);
 	if (foreign_claim(m, r))
 		return;

@@ -20,6 +20,7 @@ transaction_free(struct session *s, struct transaction *tx)
 	router_cancel(s->service->router, s);
 	queue_writer_abort(&tx->writer);
 	fixup_free(&tx->fixup);
+	content_free(&tx->content);
 	buf_release(&tx->received);
 	buf_release(&tx->act.prepend);
 	recipients_release(&tx->rcpts);
@@ -148,14 +149,14 @@ envelope_mail(struct session *s, const struct smtp_event *ev)
 
 /* The queue id is given at the first recipient. */
 static void
-open_writer(struct session *s)
+open_writer(struct session *s, struct span sender)
 {
 	struct transaction *tx = s->tx;
 	char login[700] = "";
 
-	if (tx->writer != NULL)
-		return;
 	tx->writer = queue_writer_open(s->service->queue, &tx->env);
+	queue_writer_envelope(tx->writer)->sender =
+	    queue_writer_keep(tx->writer, sender);
 	queue_id_text(queue_writer_id(tx->writer), s->log.qid);
 	if (s->local)
 		snprintf(login, sizeof(login), ", uid=%lu",
@@ -169,11 +170,47 @@ open_writer(struct session *s)
 }
 
 static void
+refuse_rcpt(struct session *s, unsigned code, const char *dsn,
+    const char *what)
+{
+	char text[900];
+
+	snprintf(text, sizeof(text), "<%s>: %s", log_quote(s->tx->rcpt, 500),
+	    what);
+	session_log_reject(s, "reject", "RCPT", code, dsn, span_str(text),
+	    s->tx->rcpt);
+	session_answer(s, code, dsn, "%s", text);
+}
+
+/* The sender as canonical maps have it; who gets copies. */
+static int
+begin_message(struct session *s, struct err *e)
+{
+	struct transaction *tx = s->tx;
+	struct span sender;
+
+	if (tx->writer != NULL)
+		return 0;
+	if (content_envelope(s, REWRITE_ENVELOPE_SENDER, tx->env.sender,
+		&sender, e) < 0 ||
+	    content_copies(s, true, sender, e) < 0)
+		return -1;
+	open_writer(s, sender);
+	return 0;
+}
+
+static void
 take_rcpt(struct session *s)
 {
 	struct transaction *tx = s->tx;
+	struct err e;
 
-	open_writer(s);
+	if (begin_message(s, &e) < 0 ||
+	    content_copies(s, false, tx->rcpt_as, &e) < 0) {
+		log_warning(&s->log, "%s", e.text);
+		refuse_rcpt(s, 451, "4.3.0", "Temporary lookup failure");
+		return;
+	}
 	if (!recipients_take(s, tx->route, NULL)) {
 		session_answer(s, 452, "4.5.3", "Error: too many recipients");
 		return;
@@ -183,18 +220,6 @@ take_rcpt(struct session *s)
 		tx->first_route = tx->route;
 	}
 	session_answer(s, 250, "2.1.5", "Ok");
-}
-
-static void
-refuse_rcpt(struct session *s, unsigned code, const char *dsn,
-    const char *what)
-{
-	char text[900];
-
-	snprintf(text, sizeof(text), "<%s>: %s", log_quote(s->tx->rcpt, 500),
-	    what);
-	session_log_reject(s, "reject", "RCPT", code, dsn, span_str(text), s->tx->rcpt);
-	session_answer(s, code, dsn, "%s", text);
 }
 
 static void
@@ -236,8 +261,9 @@ answer_rcpt(struct session *s)
 		session_answer(s, 501, "5.1.3",
 		    "Bad recipient address syntax");
 	else if (r->code == 550 || r->code == 450)
-		router_resolve(s->service->router, s->tx->rcpt, 0,
-		    s->log.trace, routed_unchecked, s);
+		router_resolve(s->service->router, s->tx->rcpt,
+		    content_route_flags(s) & ~ROUTER_CHECK_USER, s->log.trace,
+		    routed_unchecked, s);
 	else
 		refuse_routed(s);
 }
@@ -253,19 +279,57 @@ route(struct session *s, unsigned flags)
 }
 
 static void
-routed(void *arg, const struct route_result *r)
+ask_gates(struct session *s)
+{
+	stage_begin(s, STAGE_RCPT, s->tx->rcpt_cmd, answer_rcpt);
+}
+
+/* Where mail for the rewritten address goes; who may send there was told by
+ * the address that was given. */
+static void
+rerouted(void *arg, const struct route_result *result)
 {
 	struct session *s = arg;
+	const struct route_result given = *s->tx->route;
+	struct route_result *r = recipients_keep(&s->tx->arena, result);
 
-	if (r->code == 550 && s->local &&
-	    (s->tx->rcpt_flags & ROUTER_CHECK_USER)) {
+	r->class_known = given.class_known;
+	r->class = given.class;
+	r->ours = given.ours;
+	r->address = given.address;
+	s->tx->route = r;
+	ask_gates(s);
+}
+
+static void
+routed(void *arg, const struct route_result *result)
+{
+	struct session *s = arg;
+	struct transaction *tx = s->tx;
+	struct err e;
+	int rc = 0;
+
+	if (result->code == 550 && s->local &&
+	    (tx->rcpt_flags & ROUTER_CHECK_USER)) {
 		/* A program that hands over a mail reads no replies: it gets
 		 * its bounce from local. */
-		route(s, 0);
+		route(s, tx->rcpt_flags & ~ROUTER_CHECK_USER);
 		return;
 	}
-	s->tx->route = recipients_keep(&s->tx->arena, r);
-	stage_begin(s, STAGE_RCPT, s->tx->rcpt_cmd, answer_rcpt);
+	tx->route = recipients_keep(&tx->arena, result);
+	if (result->class_known)
+		rc = content_envelope(s, REWRITE_ENVELOPE_RECIPIENT,
+		    tx->route->address, &tx->rcpt_as, &e);
+	if (rc < 0) {
+		tx->route->code = 451;
+		tx->route->err = e;
+	}
+	if (rc > 0)
+		router_resolve(s->service->router, tx->rcpt_as,
+		    content_route_flags(s) & ~ROUTER_CHECK_USER, s->log.trace,
+		    rerouted, s);
+	else
+		ask_gates(s);
 }
 
 void
@@ -284,5 +348,5 @@ envelope_rcpt(struct session *s, const struct smtp_event *ev)
 	}
 	tx->rcpt = arena_dup(&tx->arena, ev->cmd->path.text);
 	tx->rcpt_cmd = ev->cmd;
-	route(s, ROUTER_CHECK_USER);
+	route(s, content_route_flags(s));
 }

@@ -23,12 +23,16 @@ struct commit {
 	unsigned answers;        /* LMTP: one for each recipient */
 };
 
-static void
-body_out(void *arg, struct span bytes)
+void
+message_out(struct transaction *tx, struct span bytes)
 {
-	struct transaction *tx = arg;
-
 	queue_writer_body(tx->writer, bytes);
+}
+
+static void
+header_out(void *arg, struct span bytes)
+{
+	message_out(arg, bytes);
 }
 
 static void
@@ -44,14 +48,16 @@ take_message(struct session *s)
 	    s->log.qid, now_s, &tx->received);
 	tx->fixup_conf = (struct fixup_conf){
 		.received = buf_span(&tx->received),
-		.submission = s->local || s->sasl_user != NULL,
+		.submission = s->local || s->sasl_user != NULL ||
+		    s->service->common->always_add_missing_headers,
 		.from = tx->env.sender,
 		.qid = s->log.qid,
 		.hostname = s->service->common->myhostname,
 		.time_s = now_s,
 		.offset_min = received_zone_min(now_s),
 	};
-	tx->fixup = fixup_new(&tx->fixup_conf, body_out, tx);
+	content_begin(s);
+	tx->fixup = fixup_new(&tx->fixup_conf, header_out, tx);
 	session_answer(s, 354, "", "End data with <CR><LF>.<CR><LF>");
 }
 
@@ -229,11 +235,11 @@ finish(struct session *s)
 	if (address.n > 0) {
 		act->redirect = SPAN_EMPTY;
 		recipients_clear(s);
-		recipients_add(s, address, rcpt_added);
+		recipients_add(s, address, 0, rcpt_added);
 	} else if (act->added != NULL) {
 		address = act->added->address;
 		act->added = act->added->next;
-		recipients_add(s, address, rcpt_added);
+		recipients_add(s, address, DSN_NOTIFY_NEVER, rcpt_added);
 	} else if (s->tx->rcpts.count == 0) {
 		discard(s); /* a filter took them all away */
 	} else {
@@ -248,6 +254,8 @@ message_end(struct session *s)
 	const char *message_id;
 
 	fixup_end(tx->fixup);
+	if (content_refuses(s))
+		return;
 	message_id = fixup_message_id(tx->fixup);
 	log_info(&s->log, "message-id=%s", message_id[0] == '\0' ? "<>" :
 	    log_quote(span_str(message_id), 900));

@@ -18,7 +18,7 @@ recipients_release(struct recipients *r)
 	table_release(&r->seen);
 }
 
-const struct route_result *
+struct route_result *
 recipients_keep(struct arena *a, const struct route_result *result)
 {
 	struct route_result *r = ARENA_NEW(a, r);
@@ -121,10 +121,11 @@ added(void *arg, const struct route_result *result)
 	struct session *s = arg;
 	struct transaction *tx = s->tx;
 	const recipients_fn done = tx->rcpt_added;
+	const struct queue_rcpt given = { .dsn_notify = tx->added_notify };
 	struct err e = result->err;
 
 	if (result->code == 0 &&
-	    !recipients_take(s, recipients_keep(&tx->arena, result), NULL))
+	    !recipients_take(s, recipients_keep(&tx->arena, result), &given))
 		err_set(&e, ERR_TEMP, "4.5.3", "too many recipients");
 	else if (result->code == 0)
 		e.text[0] = '\0';
@@ -135,13 +136,16 @@ added(void *arg, const struct route_result *result)
 }
 
 void
-recipients_add(struct session *s, struct span address, recipients_fn done)
+recipients_add(struct session *s, struct span address, uint32_t notify,
+    recipients_fn done)
 {
 	struct transaction *tx = s->tx;
 
 	tx->rcpt = arena_dup(&tx->arena, address);
 	tx->rcpt_added = done;
-	router_resolve(s->service->router, tx->rcpt, 0, s->log.trace, added,
+	tx->added_notify = notify;
+	router_resolve(s->service->router, tx->rcpt,
+	    content_route_flags(s) & ~ROUTER_CHECK_USER, s->log.trace, added,
 	    s);
 }
 

@@ -37,7 +37,7 @@ void recipients_init(struct recipients *r);
 void recipients_release(struct recipients *r);
 
 /* A copy of a routing result that lives as long as the arena. */
-const struct route_result *recipients_keep(
+struct route_result *recipients_keep(
     struct arena *a, const struct route_result *result);
 
 /* Takes what routing made of one address. given: what the client said with
@@ -47,11 +47,11 @@ bool recipients_take(struct session *s, const struct route_result *result,
     const struct queue_rcpt *given);
 
 /* Routes an address that a table or filter adds, without asking whether the
- * user exists, and takes it. done: with NULL, or why not (then a line is in
+ * user exists, and takes it. notify: DSN_NOTIFY_* or 0. done: with NULL, or why not (then a line is in
  * the log); maybe before the call returns. Not before DATA was answered; one
  * at a time. */
 typedef void (*recipients_fn)(struct session *s, const struct err *e);
-void recipients_add(struct session *s, struct span address,
+void recipients_add(struct session *s, struct span address, uint32_t notify,
     recipients_fn done);
 
 /* Takes all away that deliver to, or were given as, this address (as the

@@ -129,6 +129,8 @@ open_parts(struct service *s, struct err *e)
 	if (router_open(daemon_conf(s->daemon), user_client_users(s->users),
 		&s->router, e) != 0)
 		return -1;
+	if (content_rules_open(s->common, s->router, &s->content, e) != 0)
+		return -1;
 	return restrictions_open(s, e);
 }
 

@@ -14,6 +14,7 @@
 #include "lib/base/list.h"
 #include "lib/base/table.h"
 #include "lib/daemon/daemon.h"
+#include "lib/mail/content.h"
 #include "lib/mail/dns.h"
 #include "lib/mail/qmgr_client.h"
 #include "lib/mail/restrict.h"
@@ -34,6 +35,7 @@ struct service {
 	struct queue *queue;
 	struct user_client *users;
 	struct router *router;
+	struct content_rules *content;
 	struct client *auth, *resolver;
 	struct qmgr_client *qmgr;
 	struct tls_ctx *tls; /* NULL: no certificate */

@@ -15,6 +15,7 @@
 
 #include "lib/base/arena.h"
 #include "lib/base/list.h"
+#include "lib/mail/content.h"
 #include "lib/mail/fixup.h"
 #include "lib/os/log.h"
 #include "lib/os/stream.h"
@@ -37,6 +38,12 @@ struct actions {
 	} *added;
 };
 
+/* What is to be answered at the end of data; code 0: 250. */
+struct verdict {
+	unsigned code;
+	char dsn[12], text[256];
+};
+
 /* From MAIL to the end of data. */
 struct transaction {
 	struct arena arena;
@@ -50,11 +57,17 @@ struct transaction {
 	const struct route_result *first_route;
 	unsigned rcpt_flags;        /* of the look-up under way */
 	const struct smtp_cmd *rcpt_cmd;  /* until RCPT is answered */
-	const struct route_result *route; /* of rcpt */
+	struct route_result *route; /* of rcpt: class and address as given,
+				       routes as rewritten */
+	struct span rcpt_as;        /* what recipient_canonical_maps and
+				       canonical_maps make of it */
 	recipients_fn rcpt_added;
+	uint32_t added_notify;
 	struct recipients rcpts;
 	unsigned rcpt_count;        /* accepted from the client */
 	struct actions act;
+	struct verdict verdict;     /* of what saw the content go by */
+	struct content *content;    /* from DATA on; NULL: no table asks */
 	struct fixup *fixup;        /* from DATA on */
 	struct fixup_conf fixup_conf;
 	struct buf received;
@@ -171,6 +184,24 @@ void message_refuse(struct session *s, unsigned code, const char *dsn,
     struct span text);
 /* The session is ending: what is on its way goes on without it. */
 void message_forget(struct session *s);
+/* More of the message, as it shall be stored. */
+void message_out(struct transaction *tx, struct span bytes);
+/* content.c */
+/* The flags for routing this session's recipients. */
+unsigned content_route_flags(const struct session *s);
+/* *out is what the address becomes (in the transaction's arena): 1 another,
+ * 0 the same, -1 a table failed. */
+int content_envelope(struct session *s, enum rewrite_class class,
+    struct span address, struct span *out, struct err *e);
+/* Notes who gets a copy of mail from (to) the address; -1 a table failed. */
+int content_copies(struct session *s, bool sender, struct span address,
+    struct err *e);
+/* Adds a recipient when the message is complete, without notifications. */
+void content_add_rcpt(struct session *s, struct span address);
+/* Sets the hooks in tx->fixup_conf. */
+void content_begin(struct session *s);
+/* The message is complete: true when it was refused (and answered). */
+bool content_refuses(struct session *s);
 /* auth.c */
 void auth_begin(struct session *s, const struct smtp_event *ev);
 void auth_line(struct session *s, struct span line);

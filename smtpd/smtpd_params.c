@@ -239,6 +239,9 @@ const struct param smtpd_params[] = {
 	R_STR(smtpd_policy_service_policy_context, "",
 	    "the attribute policy_context"),
 
+	PARAM_STR(S, receive_override_options, "",
+	    "what is left out: no_unknown_recipient_checks, "
+	    "no_address_mappings, no_header_body_checks, no_milters"),
 	PARAM_BOOL(S, smtpd_lmtp, "no", "speak LMTP (RFC 2033)"),
 	PARAM_BOOL(S, smtpd_local_submission, "no",
 	    "serve this host's own users on a UNIX socket"),

@@ -43,6 +43,7 @@ struct smtpd_conf {
 	bool smtpd_sasl_auth_enable;
 	const char *smtpd_sasl_mechanisms;
 	bool smtpd_sasl_required;
+	const char *receive_override_options;
 
 	/* TLS */
 	const char *smtpd_tls_chain_files, *smtpd_tls_eccert_file,

@@ -390,3 +390,14 @@ conf_row(struct conf *c, const char *name)
 
 	return entry == NULL ? NULL : entry->row;
 }
+
+bool
+conf_list_has(const char *list, const char *word)
+{
+	struct span rest = span_str(list), one;
+
+	while (span_token(&rest, ", \t\r\n", &one))
+		if (span_ieq(one, span_str(word)))
+			return true;
+	return false;
+}

@@ -121,6 +121,10 @@ struct conf_origin conf_origin(struct conf *c, const char *name);
 int conf_expand(struct conf *c, const char *text, struct buf *out,
     struct err *e);
 
+/* Does the list (words between commas and white space) have this word, but for
+ * its case? */
+bool conf_list_has(const char *list, const char *word);
+
 /* Steps through all known names in order; NULL at the end. after: NULL to
  * start. */
 const char *conf_next(struct conf *c, const char *after);
@@ -143,6 +147,21 @@ struct common_conf {
 	const char *default_transport;
 	const char *alias_maps, *alias_database, *recipient_delimiter;
 	const char *local_recipient_maps;
+	/* content and addresses on their way in */
+	const char *header_checks, *mime_header_checks, *nested_header_checks;
+	const char *body_checks;
+	int64_t body_checks_size_limit;
+	const char *canonical_maps, *sender_canonical_maps;
+	const char *recipient_canonical_maps;
+	const char *canonical_classes, *sender_canonical_classes;
+	const char *recipient_canonical_classes;
+	const char *masquerade_domains, *masquerade_exceptions;
+	const char *masquerade_classes, *propagate_unmatched_extensions;
+	const char *local_header_rewrite_clients;
+	const char *remote_header_rewrite_domain;
+	const char *always_bcc, *sender_bcc_maps, *recipient_bcc_maps;
+	const char *message_drop_headers, *undisclosed_recipients_header;
+	bool always_add_missing_headers;
 	int64_t message_size_limit, mailbox_size_limit;
 	const char *mail_owner;  /* "chappe" */
 	const char *smtpd_owner, *net_owner, *auth_owner, *login_owner;

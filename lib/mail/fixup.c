@@ -10,7 +10,12 @@
 enum { MESSAGE_ID_MAX = 256 };
 
 /* Fields that a submission must have, plain and resent. */
-enum seen { SEEN_MESSAGE_ID = 1, SEEN_DATE = 2, SEEN_FROM = 4 };
+enum seen {
+	SEEN_MESSAGE_ID = 1,
+	SEEN_DATE = 2,
+	SEEN_FROM = 4,
+	SEEN_RCPT = 8, /* To, Cc or Bcc */
+};
 
 struct fixup {
 	const struct fixup_conf *conf;
@@ -22,11 +27,11 @@ struct fixup {
 	bool resent;       /* has Resent-... fields: those count */
 	unsigned seen, resent_seen;
 	unsigned hops;
+	struct buf instead; /* of the field at hand, says the hook */
 	char message_id[MESSAGE_ID_MAX];
 };
 
-static const char *const dropped[] = { "bcc", "resent-bcc", "return-path",
-	"content-length" };
+#define DROPPED "bcc, resent-bcc, return-path, content-length"
 
 struct fixup *
 fixup_new(const struct fixup_conf *conf, fixup_out_fn out, void *arg)
@@ -37,6 +42,7 @@ fixup_new(const struct fixup_conf *conf, fixup_out_fn out, void *arg)
 	f->out = out;
 	f->arg = arg;
 	buf_init(&f->header, LIMIT_HEADER);
+	buf_init(&f->instead, 2 * LIMIT_HEADER);
 	return f;
 }
 
@@ -46,6 +52,7 @@ fixup_free(struct fixup **f)
 	if (*f == NULL)
 		return;
 	buf_release(&(*f)->header);
+	buf_release(&(*f)->instead);
 	mem_free(*f);
 	*f = NULL;
 }
@@ -139,6 +146,9 @@ seen_bit(struct span name)
 		return SEEN_MESSAGE_ID;
 	if (span_ieq(name, SPAN("date")))
 		return SEEN_DATE;
+	if (span_ieq(name, SPAN("to")) || span_ieq(name, SPAN("cc")) ||
+	    span_ieq(name, SPAN("bcc")))
+		return SEEN_RCPT;
 	return span_ieq(name, SPAN("from")) ? SEEN_FROM : 0;
 }
 
@@ -162,12 +172,41 @@ note_field(struct fixup *f, const struct header_field *field)
 }
 
 static bool
-is_dropped(struct span name)
+is_dropped(const struct fixup *f, struct span name)
 {
-	for (size_t i = 0; i < COUNT_OF(dropped); i++)
-		if (span_ieq(name, span_str(dropped[i])))
+	struct span rest = span_str(
+	    f->conf->drop != NULL ? f->conf->drop : DROPPED);
+	struct span word;
+
+	while (span_token(&rest, ", \t\r\n", &word))
+		if (span_ieq(name, word))
 			return true;
 	return false;
+}
+
+/* Lets the hook have its say, then sends the field out. */
+static void
+emit_field(struct fixup *f, const struct header_field *field)
+{
+	if (f->conf->field != NULL) {
+		buf_reset(&f->instead);
+		if (f->conf->field(f->conf->hook_arg, field, &f->instead)) {
+			emit(f, buf_span(&f->instead));
+			return;
+		}
+	}
+	emit(f, field->raw);
+}
+
+static void
+emit_received(struct fixup *f)
+{
+	struct span rest = f->conf->received;
+	struct header_field field;
+
+	while (f->conf->field != NULL && header_next(&rest, &field))
+		emit_field(f, &field);
+	emit(f, rest);
 }
 
 static void
@@ -179,8 +218,8 @@ pass_fields(struct fixup *f, struct span header)
 		emit(f, SPAN("X-Mailbox-Line: "));
 	while (header_next(&header, &field)) {
 		note_field(f, &field);
-		if (!is_dropped(field.name))
-			emit(f, field.raw);
+		if (!is_dropped(f, field.name))
+			emit_field(f, &field);
 	}
 	emit(f, header);
 }
@@ -229,6 +268,44 @@ add_missing(struct fixup *f)
 	buf_release(&out);
 }
 
+static void
+add_undisclosed(struct fixup *f)
+{
+	const char *field = f->conf->undisclosed;
+
+	if (field == NULL || field[0] == '\0' ||
+	    ((f->seen | f->resent_seen) & SEEN_RCPT) != 0)
+		return;
+	emit(f, span_str(field));
+	emit(f, SPAN("\r\n"));
+}
+
+static void
+emit_body(struct fixup *f, struct span bytes)
+{
+	if (bytes.n > 0 && f->conf->body != NULL)
+		f->conf->body(f->conf->hook_arg, bytes);
+	else
+		emit(f, bytes);
+}
+
+/* What stands behind the header: an empty line, unless that is missing, then
+ * the body. */
+static void
+begin_body(struct fixup *f, struct span rest, bool gap)
+{
+	size_t n = 0;
+
+	if (gap)
+		emit(f, SPAN("\r\n"));
+	else if (span_starts(rest, SPAN("\r\n")))
+		n = 2;
+	else if (span_starts(rest, SPAN("\n")))
+		n = 1;
+	emit(f, span_slice(rest, 0, n));
+	emit_body(f, span_skip(rest, n));
+}
+
 /* The header is complete (or too long to wait for its end). */
 static void
 pass_header(struct fixup *f, size_t end, bool complete, bool gap)
@@ -236,13 +313,13 @@ pass_header(struct fixup *f, size_t end, bool complete, bool gap)
 	struct span all = buf_span(&f->header);
 
 	f->in_body = true;
-	emit(f, f->conf->received);
+	emit_received(f);
 	pass_fields(f, span_slice(all, 0, end));
 	if (complete && f->conf->submission)
 		add_missing(f);
-	if (gap)
-		emit(f, SPAN("\r\n"));
-	emit(f, span_skip(all, end));
+	if (complete)
+		add_undisclosed(f);
+	begin_body(f, span_skip(all, end), gap);
 	buf_release(&f->header);
 }
 
@@ -252,12 +329,12 @@ fixup_feed(struct fixup *f, struct span bytes)
 	bool gap;
 
 	if (f->in_body) {
-		emit(f, bytes);
+		emit_body(f, bytes);
 		return;
 	}
 	if (f->header.n + bytes.n > LIMIT_HEADER) {
 		pass_header(f, f->scanned, false, false);
-		emit(f, bytes);
+		emit_body(f, bytes);
 		return;
 	}
 	buf_add(&f->header, bytes);

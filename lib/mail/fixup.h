@@ -5,9 +5,10 @@
 /*
  * What happens to the header of a message on its way into the queue, the same
  * in smtpd, pickup and bounce: our Received field goes in front; Bcc,
- * Resent-Bcc, Return-Path and Content-Length are left out; a submission gets
- * the fields it lacks (RFC 6409 8); a body that begins without an empty line
- * gets one. Everything else passes byte for byte. Bytes in, bytes out by a
+ * Resent-Bcc, Return-Path and Content-Length (message_drop_headers) are left
+ * out; a submission gets the fields it lacks (RFC 6409 8); a body that begins
+ * without an empty line gets one; content checks and address rewriting look
+ * in by the hooks. Everything else passes byte for byte. Bytes in, bytes out by a
  * callback: no I/O and no clock. Lines end in CRLF on both sides.
  *
  * The header is held back until it ends, at most LIMIT_HEADER bytes: a longer
@@ -18,6 +19,7 @@
 #include <stdint.h>
 
 #include "lib/base/span.h"
+#include "lib/proto/header.h"
 
 struct fixup_conf {
 	struct span received; /* whole field(s) with CRLF; may be empty */
@@ -27,6 +29,17 @@ struct fixup_conf {
 	const char *hostname;
 	int64_t time_s;       /* Unix epoch, for Date */
 	int offset_min;       /* local zone, minutes east of UTC */
+	const char *drop;     /* fields to leave out; NULL: as above */
+	const char *undisclosed; /* field to add where there is no To, Cc and
+				    Bcc; NULL or empty: none */
+	/* Hooks; NULL: none. A field about to go out, `received`'s too but not
+	 * those that are added: true, when what was appended to instead (maybe
+	 * nothing) goes in its place. And where the body goes, the bytes behind
+	 * the empty line. */
+	bool (*field)(void *arg, const struct header_field *field,
+	    struct buf *instead);
+	void (*body)(void *arg, struct span bytes);
+	void *hook_arg;
 };
 
 /* Is this line (with its end, if any) part of a header? first: nothing came

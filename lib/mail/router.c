@@ -104,7 +104,11 @@ router_sandbox(struct conf *c, struct sandbox *s)
 	static const char *const names[] = { "virtual_alias_maps",
 		"transport_maps", "alias_maps", "mydestination",
 		"virtual_alias_domains", "virtual_mailbox_domains",
-		"relay_domains", "mynetworks" };
+		"relay_domains", "mynetworks", "canonical_maps",
+		"sender_canonical_maps", "recipient_canonical_maps",
+		"masquerade_exceptions", "sender_bcc_maps",
+		"recipient_bcc_maps", "header_checks", "mime_header_checks",
+		"nested_header_checks", "body_checks" };
 
 	for (size_t i = 0; i < COUNT_OF(names); i++) {
 		struct span rest = span_str(conf_value(c, names[i])), word;

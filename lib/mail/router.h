@@ -114,12 +114,13 @@ int router_open(struct conf *c, const struct router_users *users,
 void router_free(struct router **r);
 
 /* For a daemon's sandbox: the directories of the tables and lists that routing
- * (and mynetworks) reads, wherever the configuration puts them. */
+ * (and mynetworks, rewriting and content checks) reads, wherever the configuration puts them. */
 struct sandbox;
 void router_sandbox(struct conf *c, struct sandbox *s);
 
 enum {
 	ROUTER_CHECK_USER = 1, /* step 5: refuse unknown users */
+	ROUTER_NO_ALIASES = 2, /* without step 2 */
 };
 
 /* Routes one address: text in canonical form, or as a client sent it without

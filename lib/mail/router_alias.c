@@ -144,7 +144,9 @@ unmatched_extension(
 	struct buf ignored;
 	enum map_result whole;
 
-	if (split == SIZE_MAX)
+	if (split == SIZE_MAX ||
+	    !conf_list_has(r->common.propagate_unmatched_extensions,
+		"virtual"))
 		return SPAN_EMPTY;
 	buf_init(&ignored, LIMIT_TABLE_VALUE);
 	/* Without a delimiter only whole addresses and @domain are asked. */
@@ -204,7 +206,8 @@ router_expand(
 {
 	struct expansion x = { .q = q, .add = add };
 
-	if (maps_empty(q->r->virtual_alias)) {
+	if (maps_empty(q->r->virtual_alias) ||
+	    (q->flags & ROUTER_NO_ALIASES) != 0) {
 		*out_changed = false;
 		return add(q, &q->given, SPAN_EMPTY, e);
 	}
