@@ -82,6 +82,8 @@ auth_begin(struct session *s, const struct smtp_event *ev)
 		    "Error: MAIL transaction in progress");
 		return;
 	}
+	if (!limits_auth(s))
+		return;
 	s->sasl_mech = offered_mechanism(s, ev->cmd->mech);
 	if (s->sasl_mech == NULL) {
 		session_answer(s, 535, "5.7.8", "Error: authentication "

@@ -37,7 +37,7 @@ hello_event(struct session *s, const struct smtp_event *ev)
 		hello(s, ev);
 	} else if (ev->type == SMTP_EVENT_VRFY) {
 		stage_begin(s, STAGE_VRFY, ev->cmd, vrfy);
-	} else {
+	} else if (limits_starttls(s)) {
 		envelope_abort(s);
 		s->securing = true;
 		session_answer(s, 220, "2.0.0", "Ready to start TLS");

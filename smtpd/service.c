@@ -1,52 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "smtpd/service.h"
 
-#include <stdio.h>
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include "lib/base/mem.h"
 #include "lib/os/log.h"
 #include "smtpd/session.h"
 
-/* Descriptors that are not for clients: the queue, other daemons, a file per
- * message being written. */
-enum { FDS_KEPT = 64, SPACE_MS = 1000, COMPANY_FROM = 4 };
+enum { SPACE_MS = 1000, COMPANY_FROM = 4 };
 
 static struct service *the_service; /* one a process: see the header */
 
-/* ---- clients and their numbers ---- */
-
-struct client_count {
-	int64_t n;
-};
-
-bool
-service_count(struct service *s, struct span key, int64_t limit)
-{
-	struct client_count *c = table_get(&s->by_client, key);
-
-	if (c == NULL) {
-		c = MEM_NEW(c);
-		table_put(&s->by_client, key, c);
-	}
-	if (limit > 0 && c->n >= limit)
-		return false;
-	c->n++;
-	return true;
-}
-
-void
-service_uncount(struct service *s, struct span key)
-{
-	struct client_count *c = table_get(&s->by_client, key);
-
-	BUG_ON(c == NULL || c->n == 0);
-	if (--c->n == 0) {
-		table_remove(&s->by_client, key);
-		mem_free(c);
-	}
-}
+/* ---- what sessions ask ---- */
 
 bool
 service_trusts(struct service *s, const char *addr)
@@ -83,8 +46,8 @@ service_space(struct service *s)
 
 /* ---- start ---- */
 
-static void
-set_engine(struct service *s)
+void
+service_set_engine(struct service *s)
 {
 	const struct smtpd_conf *c = s->conf;
 
@@ -120,6 +83,13 @@ open_parts(struct service *s, struct err *e)
 	if (queue_open(s->common->queue_directory, s->loop, &s->queue, e) != 0)
 		return -1;
 	queue_set_slot(s->queue, (uint8_t)slot);
+	if (server_memory_open(s->loop, daemon_shared_fd(s->daemon),
+		s->common->queue_directory, &s->memory, e) != 0)
+		return -1;
+	s->shared = server_memory_table(s->memory);
+	limits_start(s);
+	if (overload_start(s, e) != 0)
+		return -1;
 	s->users = user_client_new(s->loop,
 	    daemon_socket(s->daemon, "auth", false, path));
 	s->auth = daemon_connect(s->daemon, "auth");
@@ -146,8 +116,7 @@ service_start(struct daemon *d, const struct smtpd_conf *conf, struct err *e)
 	s->common = daemon_common(d);
 	s->conf = conf;
 	list_init(&s->sessions);
-	table_init(&s->by_client);
-	set_engine(s);
+	service_set_engine(s);
 	return open_parts(s, e);
 }
 
@@ -169,50 +138,19 @@ service_keys(struct daemon *d, struct tls_keys *k)
 
 /* ---- connections ---- */
 
-/* Every descriptor but a few may be a client's. */
-static size_t
-session_limit(const struct service *s)
-{
-	const size_t limit = (size_t)s->conf->smtpd_session_limit;
-	struct rlimit files;
-
-	if (getrlimit(RLIMIT_NOFILE, &files) != 0)
-		return limit;
-	if (files.rlim_cur <= FDS_KEPT * 2)
-		return files.rlim_cur / 2;
-	return files.rlim_cur - FDS_KEPT < limit ? files.rlim_cur - FDS_KEPT :
-						   limit;
-}
-
-/* 421 to one that finds no room; it is not worth waiting for. */
-static void
-turn_away(struct service *s, int fd)
-{
-	char line[512];
-	ssize_t put;
-	const int n = snprintf(line, sizeof(line),
-	    "421 4.3.2 %s Error: too many connections\r\n",
-	    s->common->myhostname);
-
-	put = send(fd, line, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
-	(void)put;
-	close(fd);
-}
-
 void
 service_client(struct daemon *d, int fd, const struct daemon_listener *l)
 {
 	struct service *s = the_service;
 
-	if (s->session_count >= session_limit(s)) {
-		log_warning(NULL, "all %zu sessions are in use",
-		    s->session_count);
-		turn_away(s, fd);
+	if (!overload_has_room(s)) {
+		overload_turn_away(s, fd);
 		return;
 	}
 	session_new(s, fd, l->inet);
 	if (s->session_count >= COMPANY_FROM)
 		daemon_ask_company(d);
+	overload_changed(s);
 }
 
 /* ---- the end ---- */
@@ -222,7 +160,24 @@ farewell_said(void *arg)
 {
 	struct service *s = arg;
 
+	limits_finish(s);
+	server_memory_close(&s->memory);
 	daemon_exit(s->daemon, 0);
+}
+
+void
+service_session_ended(struct service *s)
+{
+	overload_changed(s);
+	service_maybe_end(s);
+}
+
+void
+service_refuse(struct daemon *d, int fd, const struct daemon_listener *l)
+{
+	(void)d;
+	(void)l;
+	overload_turn_away(the_service, fd);
 }
 
 void

@@ -4,8 +4,8 @@
 
 /*
  * What all sessions of one smtpd process share: configuration, queue, router
- * and the connections to other daemons; and how many sessions each client
- * has. One object a process, made at its start.
+ * and the connections to other daemons. One object a process, made at its
+ * start.
  */
 
 #include <stdbool.h>
@@ -19,11 +19,13 @@
 #include "lib/mail/qmgr_client.h"
 #include "lib/mail/restrict.h"
 #include "lib/mail/router.h"
+#include "lib/mail/server_memory.h"
 #include "lib/mail/user_client.h"
 #include "lib/map/map.h"
 #include "lib/os/tls.h"
 #include "lib/proto/smtp_server.h"
 #include "lib/queue/queue.h"
+#include "smtpd/overload.h"
 #include "smtpd/smtpd_params.h"
 
 struct service {
@@ -42,10 +44,13 @@ struct service {
 	struct match_list *mynetworks, *exceptions;
 	struct restrict_set *restrictions;
 	struct maps *login_maps; /* smtpd_sender_login_maps */
+	struct server_memory *memory;
+	struct shared_table *shared; /* what all servers know of clients */
+	struct timer *statistics;
+	struct overload overload;
 
 	struct list sessions;    /* struct session */
 	size_t session_count;
-	struct table by_client;  /* client key -> number of its sessions */
 	unsigned commits;        /* messages on their way to the disk */
 	uint64_t space_at_ms;    /* when free space was last looked at */
 	bool space_ok;
@@ -61,12 +66,15 @@ void service_keys(struct daemon *d, struct tls_keys *k);
 void service_leave(struct daemon *d);
 void service_hurry(struct daemon *d);
 
-/* Counts a session of the client; false when that is one too many (then it
- * is not counted). key: "addr:192.0.2.1" or "uid:1000". */
-bool service_count(struct service *s, struct span key, int64_t limit);
-void service_uncount(struct service *s, struct span key);
+/* A client for whom there was no descriptor but the one in reserve. */
+void service_refuse(struct daemon *d, int fd,
+    const struct daemon_listener *l);
+/* The engine's limits, from conf. */
+void service_set_engine(struct service *s);
 
-/* A session is gone; a message is on disk: maybe the process may end. */
+/* A session is gone. */
+void service_session_ended(struct service *s);
+/* A message is on disk: maybe the process may end. */
 void service_maybe_end(struct service *s);
 
 /* Is there room on the disk for one more message? Looked at once a second. */

@@ -29,8 +29,12 @@ session_client(const struct session *s)
 	static unsigned next;
 	char *out = ring[next++ % COUNT_OF(ring)];
 
-	snprintf(out, sizeof(ring[0]), "%s[%s]",
-	    s->name != NULL ? s->name : "unknown", s->addr);
+	char port[16] = "";
+
+	if (s->service->conf->smtpd_client_port_logging && s->port > 0)
+		snprintf(port, sizeof(port), ":%u", s->port);
+	snprintf(out, sizeof(ring[0]), "%s[%s]%s",
+	    s->name != NULL ? s->name : "unknown", s->addr, port);
 	return out;
 }
 
@@ -241,7 +245,7 @@ dispatch(struct session *s, const struct smtp_event *ev)
 static void
 goodbye(struct session *s, const char *dsn, const char *text)
 {
-	char line[LIMIT_DOMAIN + 200];
+	char line[LIMIT_DOMAIN + 520];
 
 	snprintf(line, sizeof(line), "%s %s", s->service->common->myhostname,
 	    text);
@@ -464,10 +468,18 @@ static void
 on_secured(void *arg)
 {
 	struct session *s = arg;
+	char text[500];
 
 	stream_timeout(s->stream, 0);
 	hello_secured(s);
 	s->progress = true;
+	if (!limits_secured(s)) {
+		snprintf(text, sizeof(text), "Error: too many new TLS "
+		    "sessions from %s", session_client(s));
+		goodbye(s, "4.7.0", text);
+		session_run(s);
+		return;
+	}
 	if (s->greeted)
 		session_run(s);
 	else
@@ -586,17 +598,17 @@ session_offer(struct session *s)
 	smtp_server_offer(s->engine, caps, c->smtpd_sasl_mechanisms);
 }
 
-/* Who is at the other end, and may he come in? */
+/* Who is at the other end, and may he come in? False: nobody. */
 static bool
-admit(struct session *s, int fd, bool inet)
+admit(struct session *s, int fd, bool inet, bool *out_welcome)
 {
 	struct service *service = s->service;
 	const struct smtpd_conf *c = service->conf;
 	struct sockaddr_storage addr = { 0 };
 	socklen_t len = sizeof(addr);
-	int64_t limit = c->smtpd_client_connection_count_limit;
 	struct peer peer;
 
+	s->inet = inet;
 	s->local = !inet && c->smtpd_local_submission;
 	if (inet && getpeername(fd, (struct sockaddr *)&addr, &len) != 0)
 		return false; /* gone already */
@@ -605,9 +617,6 @@ admit(struct session *s, int fd, bool inet)
 		s->port = sock_addr_port((struct sockaddr *)&addr);
 		s->name_status = s->reverse_status = RESTRICT_NAME_PERM;
 		s->trusted = service_trusts(service, s->addr);
-		if (match_list_address(service->exceptions, s->addr, NULL) > 0)
-			limit = 0;
-		s->key = mem_printf("addr:%s", s->addr);
 	} else {
 		if (sock_peer(fd, &peer, NULL) != 0)
 			return false;
@@ -616,11 +625,9 @@ admit(struct session *s, int fd, bool inet)
 		s->uid = peer.uid;
 		s->trusted = s->local || peer.uid == 0 ||
 		    peer.uid == geteuid();
-		limit = c->smtpd_local_connection_limit;
-		s->key = mem_printf("uid:%lu", (unsigned long)peer.uid);
 	}
-	s->counted = service_count(service, span_str(s->key), limit);
-	if (inet && c->smtpd_peername_lookup && s->counted)
+	*out_welcome = limits_admit(s);
+	if (inet && c->smtpd_peername_lookup && *out_welcome)
 		look_up_name(s, (struct sockaddr *)&addr);
 	return true;
 }
@@ -630,8 +637,6 @@ turn_away(struct session *s)
 {
 	char text[100];
 
-	log_warning(&s->log, "Connection concurrency limit exceeded from %s",
-	    session_client(s));
 	if (s->service->conf->smtpd_tls_wrappermode) {
 		session_free(s);
 		return;
@@ -649,6 +654,7 @@ session_new(struct service *service, int fd, bool inet)
 	static const struct stream_handler handler = { on_input, on_drained,
 		on_secured, on_closed };
 	struct session *s = MEM_NEW(s);
+	bool welcome;
 
 	s->service = service;
 	s->trace = s->log.trace = log_trace_new();
@@ -659,11 +665,11 @@ session_new(struct service *service, int fd, bool inet)
 	buf_init(&s->stage.text, REPLY_MAX);
 	list_push(&service->sessions, &s->link);
 	service->session_count++;
-	if (!admit(s, fd, inet)) {
+	if (!admit(s, fd, inet, &welcome)) {
 		session_free(s);
 		return;
 	}
-	if (!s->counted) {
+	if (!welcome) {
 		turn_away(s);
 		return;
 	}
@@ -692,12 +698,10 @@ session_free(struct session *s)
 	timer_free(&s->patience);
 	stream_finish(&s->stream, FINISH_MS);
 	smtp_server_free(s->engine);
-	if (s->counted)
-		service_uncount(service, span_str(s->key));
+	limits_release(s);
 	list_remove(&s->link);
 	service->session_count--;
 	buf_wipe(&s->delayed_text);
-	mem_free(s->key);
 	mem_free(s->name);
 	mem_free(s->reverse_name);
 	mem_free(s->helo);
@@ -706,7 +710,16 @@ session_free(struct session *s)
 	mem_free(s->sasl_method);
 	mem_free(s->sasl_mech);
 	mem_free(s);
-	service_maybe_end(service);
+	service_session_ended(service);
+}
+
+void
+session_stress(struct list *link)
+{
+	struct session *s = CONTAINER_OF(link, struct session, link);
+
+	if (timer_active(s->patience))
+		be_patient(s);
 }
 
 void

@@ -19,6 +19,7 @@
 #include "lib/mail/fixup.h"
 #include "lib/os/log.h"
 #include "lib/os/stream.h"
+#include "smtpd/limits.h"
 #include "smtpd/recipients.h"
 #include "smtpd/service.h"
 #include "smtpd/stage.h"
@@ -85,10 +86,10 @@ struct session {
 	char *name;              /* looked up and leads back; else NULL */
 	char *reverse_name;      /* looked up; NULL: none */
 	enum restrict_name_status name_status, reverse_status;
-	unsigned port;
+	unsigned port;           /* of the client; 0: none */
+	bool inet;               /* else a UNIX socket */
 	struct dns_query *name_query;
-	char *key;               /* by which it is counted */
-	bool counted;
+	struct limits_state limits;
 	bool trusted;            /* in mynetworks, or local */
 	bool local;              /* on the submission socket: uid is known */
 	uid_t uid;
@@ -128,6 +129,9 @@ void session_new(struct service *s, int fd, bool inet);
  * message is being taken. */
 void session_leave(struct list *link, bool now);
 
+/* The limits of time have changed: they begin anew. */
+void session_stress(struct list *link);
+
 /* ---- for the parts ---- */
 
 /* Answers the event that waits, after a delay if the client has made many
@@ -138,7 +142,8 @@ void session_answer(struct session *s, unsigned code, const char *dsn,
 /* Feeds the engine what there is; call after anything that lets it go on. */
 void session_run(struct session *s);
 
-/* "NAME[ADDR]" for the log; in a ring of static buffers. */
+/* "NAME[ADDR]" for the log, with ":PORT" if that is wanted; in a ring of
+ * static buffers. */
 const char *session_client(const struct session *s);
 
 /* One "NOQUEUE: reject: ..." line, with the envelope as far as known. what:

@@ -47,6 +47,8 @@ sandbox(const struct daemon *d, struct sandbox *s)
 	} places[] = {
 		{ "incoming", SANDBOX_READ | SANDBOX_WRITE | SANDBOX_MAKE |
 			SANDBOX_REMOVE },
+		{ "memory", SANDBOX_READ | SANDBOX_WRITE | SANDBOX_MAKE |
+			SANDBOX_REMOVE },
 		{ "active", SANDBOX_LIST | SANDBOX_MAKE | SANDBOX_REMOVE },
 		{ "hold", SANDBOX_LIST | SANDBOX_MAKE | SANDBOX_REMOVE },
 	};
@@ -68,6 +70,7 @@ static const struct daemon_spec spec = {
 	.sandbox = sandbox,
 	.start = start,
 	.client = service_client,
+	.refuse = service_refuse,
 	.leave = service_leave,
 	.hurry = service_hurry,
 	.keys = service_keys,

@@ -33,8 +33,20 @@ struct smtpd_conf {
 	int64_t smtpd_timeout, smtpd_error_sleep_time, smtpd_starttls_timeout;
 	int64_t smtpd_soft_error_limit, smtpd_hard_error_limit;
 	int64_t smtpd_junk_command_limit, smtpd_recipient_limit;
+	/* limits per client */
 	int64_t smtpd_client_connection_count_limit;
+	int64_t smtpd_client_connection_rate_limit;
+	int64_t smtpd_client_message_rate_limit;
+	int64_t smtpd_client_recipient_rate_limit;
+	int64_t smtpd_client_new_tls_session_rate_limit;
+	int64_t smtpd_client_auth_rate_limit;
 	const char *smtpd_client_event_limit_exceptions;
+	int64_t smtpd_client_ipv4_prefix_length;
+	int64_t smtpd_client_ipv6_prefix_length;
+	int64_t anvil_rate_time_unit, anvil_status_update_time;
+	bool smtpd_client_port_logging;
+
+	const char *stress;
 	int64_t hopcount_limit, queue_minfree;
 	bool smtpd_helo_required, disable_vrfy_command;
 	bool smtpd_forbid_bare_newline, smtpd_peername_lookup;

@@ -9,6 +9,7 @@
 
 /* In the order in which they are asked. */
 static const struct gate *const gates[] = {
+	&limits_gate,
 	&tls_gate,
 	&auth_gate,
 	&restrict_gate,

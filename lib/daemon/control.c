@@ -190,17 +190,30 @@ daemon_control_start(struct daemon *d)
 	}
 }
 
-void
-daemon_control_ready(struct daemon *d)
+static void
+tell_master(struct daemon *d, enum msg_type type)
 {
 	struct msg_out m;
 
-	msg_begin(&m, MSG_READY, 0, 0);
+	msg_begin(&m, type, 0, 0);
 	if (d->control != NULL)
 		channel_send(d->control, &m);
 	else
 		(void)sync_send(CONTROL_FD, &m, SLOT_WAIT_MS, NULL);
 	msg_out_release(&m);
+}
+
+void
+daemon_control_ready(struct daemon *d)
+{
+	tell_master(d, MSG_READY);
+}
+
+void
+daemon_full(struct daemon *d)
+{
+	if (d->control != NULL)
+		tell_master(d, MSG_FULL);
 }
 
 /* ---- without a loop ---- */

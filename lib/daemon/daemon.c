@@ -286,6 +286,23 @@ daemon_slot(const struct daemon *d)
 }
 
 int
+daemon_fill_with(const struct daemon *d, const char *setting, void *out,
+    struct err *e)
+{
+	const struct daemon_options *o = &d->options;
+	const char *all[OVERRIDES_MAX + 1];
+	struct conf *c;
+
+	memcpy(all, o->overrides, sizeof(o->overrides));
+	all[o->override_count] = setting;
+	if (conf_load(o->conf_dir, all, o->override_count + 1, &c, e) != 0)
+		return -1;
+	programs_add_params(c);
+	conf_add_params(c, d->spec->params);
+	return conf_fill(c, d->spec->params, out, e);
+}
+
+int
 daemon_shared_fd(const struct daemon *d)
 {
 	return d->options.shared_fd;

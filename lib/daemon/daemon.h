@@ -56,6 +56,11 @@ struct daemon_spec {
 	 * leaves the listeners alone. */
 	void (*client)(struct daemon *d, int fd,
 	    const struct daemon_listener *l);
+	/* One accepted with the descriptor that is kept in reserve, since
+	 * there was no other: says no and closes it. Optional; without it
+	 * such a client waits. */
+	void (*refuse)(struct daemon *d, int fd,
+	    const struct daemon_listener *l);
 	void (*wake)(struct daemon *d);  /* MSG_WAKE. Optional. */
 	/* MSG_LEAVE or master's death: accept nothing more (the skeleton has
 	 * stopped the listeners), finish, then daemon_exit. NULL: exit at
@@ -104,6 +109,14 @@ struct client *daemon_connect(struct daemon *d, const char *name);
  * may be replaced. Paths that are not absolute are left out. */
 void daemon_sandbox_file(struct sandbox *s, const char *path, int rights);
 
+/* Fills a struct of the daemon's own parameters as they would be with one more
+ * setting "name=value"; what it points to lives as long as the process. */
+int daemon_fill_with(const struct daemon *d, const char *setting, void *out,
+    struct err *e);
+
+/* Another process of this service would be welcome: master starts one if it
+ * may. */
+void daemon_full(struct daemon *d);
 /* Stops (starts again) accepting: for a daemon that is full. */
 void daemon_accept(struct daemon *d, bool on);
 /* There is work for another process of the service: master starts one, up to

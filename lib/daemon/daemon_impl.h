@@ -47,6 +47,7 @@ struct daemon {
 	bool root;         /* not a private instance */
 	bool accepting, leaving;
 	uint64_t ask_again_ms; /* daemon_ask_company: not before */
+	int reserve_fd; /* see listen.c */
 	bool keys_seen;
 	int slot;
 	int status;

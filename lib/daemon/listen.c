@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lib/daemon/daemon_impl.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "lib/os/log.h"
@@ -33,6 +35,25 @@ on_accept_again(void *arg)
 	update(arg);
 }
 
+/* Out of descriptors: the one in reserve goes for a moment, so that a client
+ * hears why. True: one was told. */
+static bool
+refuse(struct daemon *d, const struct daemon_listener *l)
+{
+	struct err e;
+	int fd;
+
+	if (d->spec->refuse == NULL || d->reserve_fd < 0)
+		return false;
+	close(d->reserve_fd);
+	if (sock_accept(l->fd, &fd, NULL, &e) == 1)
+		d->spec->refuse(d, fd, l);
+	else
+		fd = -1;
+	d->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	return fd >= 0;
+}
+
 static void
 on_listener(void *arg, int events)
 {
@@ -48,6 +69,9 @@ on_listener(void *arg, int events)
 
 		if (n == 0)
 			return;
+		if (n < 0 && (e.sysno == EMFILE || e.sysno == ENFILE) &&
+		    refuse(d, a->l))
+			continue;
 		if (n < 0) {
 			log_warning(NULL, "%s", e.text);
 			timer_start(d->accept_again, FULL_PAUSE_MS);
@@ -66,6 +90,8 @@ daemon_listen_start(struct daemon *d)
 	static struct listener_arg args[LISTENERS_MAX];
 
 	d->accepting = true;
+	d->reserve_fd = d->spec->refuse != NULL ?
+	    open("/dev/null", O_RDONLY | O_CLOEXEC) : -1;
 	d->accept_again = timer_new(d->loop, on_accept_again, d);
 	if (d->spec->client == NULL)
 		return;

@@ -410,6 +410,7 @@ begin_member(struct shared_table *t, unsigned m)
 	memset(t->peaks + (size_t)m * SHARED_PEAKS, 0,
 	    SHARED_PEAKS * sizeof(struct peak));
 	t->self = m;
+	atomic_store(&t->header->member[m].room, 0);
 	atomic_store(&t->header->member[m].pid, (uint32_t)getpid());
 	while (end < m + 1 && !atomic_compare_exchange_weak(
 		&t->header->members_end, &end, m + 1))

@@ -104,6 +104,13 @@ void shared_table_peak(struct shared_table *t, unsigned i, uint32_t value,
 void shared_table_peaks(struct shared_table *t,
     struct shared_peak out[SHARED_PEAKS]);
 
+/* ---- who has room ---- */
+/* What this process could still take, of the kind of the key. */
+void shared_table_set_room(struct shared_table *t, uint64_t key,
+    uint32_t room);
+/* What the other living processes could take of it, added up. */
+uint32_t shared_table_others_room(struct shared_table *t, uint64_t key);
+
 /* ---- one for all ---- */
 /* True for one process in each period: it does the job numbered 0..7. */
 bool shared_table_turn(struct shared_table *t, unsigned job, int64_t now_s,

@@ -67,6 +67,16 @@ held_by(struct shared_table *t, unsigned m, uint64_t key)
 	    n / 2 : n;
 }
 
+/* Is it the process it seems to be? Notes when it is not. */
+static bool
+is_alive(struct shared_table *t, unsigned m, uint32_t pid)
+{
+	if (shared_member_lives(t, m))
+		return true;
+	atomic_compare_exchange_strong(&t->header->member[m].pid, &pid, 0);
+	return false;
+}
+
 static unsigned
 held(struct shared_table *t, uint64_t key, bool closely)
 {
@@ -74,13 +84,10 @@ held(struct shared_table *t, uint64_t key, bool closely)
 	unsigned total = 0;
 
 	for (unsigned m = 0; m < end && m < MEMBERS; m++) {
-		uint32_t pid = atomic_load(&t->header->member[m].pid);
+		const uint32_t pid = atomic_load(&t->header->member[m].pid);
 		const unsigned n = pid != 0 ? held_by(t, m, key) : 0;
 
-		if (n > 0 && closely && !shared_member_lives(t, m))
-			atomic_compare_exchange_strong(
-			    &t->header->member[m].pid, &pid, 0);
-		else
+		if (n > 0 && (!closely || is_alive(t, m, pid)))
 			total += n;
 	}
 	return total;
@@ -115,6 +122,35 @@ shared_table_drop(struct shared_table *t, uint64_t key)
 	BUG_ON(!is_of(now, key) || (now & COUNT_MASK) == 0);
 	/* An entry of nothing is nobody's. */
 	atomic_store(entry, (now & COUNT_MASK) == 1 ? 0 : now - 1);
+}
+
+/* ---- room ---- */
+void
+shared_table_set_room(struct shared_table *t, uint64_t key, uint32_t room)
+{
+	struct member *self = &t->header->member[t->self];
+
+	atomic_store(&self->room_key, key);
+	atomic_store(&self->room, room);
+}
+
+uint32_t
+shared_table_others_room(struct shared_table *t, uint64_t key)
+{
+	const uint32_t end = atomic_load(&t->header->members_end);
+	uint32_t total = 0;
+
+	for (unsigned m = 0; m < end && m < MEMBERS; m++) {
+		struct member *other = &t->header->member[m];
+		const uint32_t pid = atomic_load(&other->pid);
+		const uint32_t room = atomic_load(&other->room);
+
+		if (m != t->self && pid != 0 && room > 0 &&
+		    atomic_load(&other->room_key) == key &&
+		    is_alive(t, m, pid))
+			total += room;
+	}
+	return total;
 }
 
 /* ---- peaks ---- */

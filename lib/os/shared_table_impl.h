@@ -47,6 +47,8 @@ struct peak {
 
 struct member {
 	_Atomic uint32_t pid; /* 0: nobody, or found dead */
+	_Atomic uint32_t room;
+	_Atomic uint64_t room_key;
 };
 
 enum load_state { LOAD_NONE, LOAD_BEGUN, LOAD_DONE };
