@@ -5,6 +5,7 @@
 
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
+#include "lib/proto/xtext.h"
 
 /*
  * MAIL and RCPT. What routing finds at RCPT goes into the queue file with the
@@ -31,6 +32,7 @@ transaction_free(struct session *s, struct transaction *tx)
 void
 envelope_abort(struct session *s)
 {
+	xforward_forget(s);
 	if (s->tx == NULL)
 		return;
 	stage_reset(s);
@@ -50,20 +52,44 @@ keep(struct transaction *tx, const char *text)
 			      arena_dup(&tx->arena, span_str(text));
 }
 
-/* An upper-case word that the value must be one of, or empty when absent. */
-static bool
-body_param(const struct smtp_cmd *cmd, struct span *out)
-{
-	const struct smtp_param *p = smtp_cmd_param(cmd, "BODY");
+static const char *const bodies[] = {
+	[SMTP_BODY_UNSET] = NULL,
+	[SMTP_BODY_7BIT] = "7BIT",
+	[SMTP_BODY_8BIT] = "8BITMIME",
+	[SMTP_BODY_BINARY] = "BINARYMIME",
+};
 
-	*out = SPAN_EMPTY;
-	if (p == NULL)
-		return true;
-	if (span_ieq(p->value, SPAN("7BIT")))
-		*out = SPAN("7BIT");
-	else if (span_ieq(p->value, SPAN("8BITMIME")))
-		*out = SPAN("8BITMIME");
-	return out->n > 0;
+/* What xtext stands for, in the arena. */
+static struct span
+keep_xtext(struct transaction *tx, struct span text)
+{
+	struct span out;
+	struct buf b;
+
+	buf_init(&b, LIMIT_ADDRESS * 2);
+	xtext_decode(text, &b);
+	out = arena_dup(&tx->arena, buf_span(&b));
+	buf_release(&b);
+	return out;
+}
+
+static void
+fill_params(struct transaction *tx, const struct smtp_mail_params *p)
+{
+	struct queue_envelope *env = &tx->env;
+
+	tx->size = p->size;
+	env->encoding = span_str(bodies[p->body]);
+	env->dsn_envid = keep_xtext(tx, p->envid);
+	env->dsn_ret = p->ret_full ? DSN_RET_FULL :
+	    p->ret_hdrs		   ? DSN_RET_HDRS :
+				     DSN_RET_UNSET;
+	env->smtputf8 = p->smtputf8;
+	env->requiretls = p->requiretls;
+	if (p->hold_for_s > 0)
+		env->release_at_s = env->arrival_us / 1000000 + p->hold_for_s;
+	else if (p->hold_until_s > 0)
+		env->release_at_s = p->hold_until_s;
 }
 
 static void
@@ -77,6 +103,16 @@ fill_envelope(struct session *s, struct transaction *tx)
 	env->client_addr = keep(tx, s->addr);
 	env->helo = keep(tx, s->helo);
 	env->protocol = keep(tx, session_protocol(s));
+	if (s->xforward != NULL) {
+		const struct xforward *f = s->xforward;
+
+		env->client_name = keep(tx,
+		    f->name != NULL ? f->name : "unknown");
+		env->client_addr = keep(tx,
+		    f->addr != NULL ? f->addr : "unknown");
+		env->helo = keep(tx, f->helo);
+		env->protocol = keep(tx, f->proto);
+	}
 	env->sasl_user = keep(tx, s->sasl_user);
 	env->sasl_method = keep(tx, s->sasl_method);
 	env->uid = s->local ? (int64_t)s->uid : -1;
@@ -90,8 +126,7 @@ welcome(struct session *s)
 }
 
 static void
-begin(struct session *s, struct span sender, struct span encoding,
-    const struct smtp_event *ev)
+begin(struct session *s, struct span sender, const struct smtp_event *ev)
 {
 	struct transaction *tx = MEM_NEW(tx);
 
@@ -101,47 +136,64 @@ begin(struct session *s, struct span sender, struct span encoding,
 	s->message_count = s->message_count % UINT16_MAX + 1;
 	s->log.trace = s->trace | s->message_count;
 	tx->env.sender = arena_dup(&tx->arena, sender);
-	tx->env.encoding = encoding;
 	tx->sender = arena_dup(&tx->arena, ev->cmd->path.text);
-	tx->size = ev->size;
 	fill_envelope(s, tx);
+	fill_params(tx, &ev->mail);
 	s->tx = tx;
 	stage_begin(s, STAGE_MAIL, ev->cmd, welcome);
 }
 
+/* RFC 4865: for users only, within the limit, and not in the past. */
 static bool
-sender_may_come(struct session *s)
+release_ok(struct session *s, const struct smtp_mail_params *p)
+{
+	const int64_t now_s = clock_wall_us() / 1000000;
+	const int64_t max_s = s->service->engine.future_s;
+
+	if (p->hold_for_s == 0 && p->hold_until_s == 0)
+		return true;
+	if (!s->trusted && s->sasl_user == NULL)
+		session_answer(s, 530, "5.7.0", "Authentication required");
+	else if (p->hold_until_s > 0 && p->hold_until_s <= now_s)
+		session_answer(s, 501, "5.5.4", "HOLDUNTIL is in the past");
+	else if (p->hold_for_s > max_s || p->hold_until_s - now_s > max_s)
+		session_answer(s, 501, "5.5.4",
+		    "Future release exceeds the limit of %lld seconds",
+		    (long long)max_s);
+	else
+		return true;
+	return false;
+}
+
+static bool
+sender_may_come(struct session *s, const struct smtp_event *ev)
 {
 	if (s->leaving) {
 		session_answer(s, 421, "4.3.2",
 		    "Service restarting, closing transmission channel");
 		return false;
 	}
-	if (!service_space(s->service)) {
+	if (!service_space(s->service, ev->mail.size)) {
 		session_answer(s, 452, "4.3.1", "Insufficient system storage");
 		return false;
 	}
-	return true;
+	return release_ok(s, &ev->mail);
 }
 
 void
 envelope_mail(struct session *s, const struct smtp_event *ev)
 {
 	const struct smtp_path *path = &ev->cmd->path;
-	struct span encoding;
 	struct buf sender;
 
-	if (!sender_may_come(s))
+	if (!sender_may_come(s, ev))
 		return;
 	buf_init(&sender, LIMIT_ADDRESS * 2);
-	if (!body_param(ev->cmd, &encoding))
-		session_answer(s, 501, "5.5.4",
-		    "Syntax: MAIL FROM:<address> [BODY=7BIT|8BITMIME]");
-	else if (!path->null &&
+	if (!path->null &&
 	    !router_qualify(s->service->router, path->text, &sender))
 		session_answer(s, 501, "5.1.7", "Bad sender address syntax");
 	else
-		begin(s, buf_span(&sender), encoding, ev);
+		begin(s, buf_span(&sender), ev);
 	buf_release(&sender);
 }
 
@@ -153,6 +205,7 @@ open_writer(struct session *s, struct span sender)
 {
 	struct transaction *tx = s->tx;
 	char login[700] = "";
+	struct buf orig;
 
 	tx->writer = queue_writer_open(s->service->queue, &tx->env);
 	queue_writer_envelope(tx->writer)->sender =
@@ -166,7 +219,11 @@ open_writer(struct session *s, struct span sender)
 		    ", sasl_method=%s, sasl_username=%s",
 		    log_quote(span_str(s->sasl_method), 40),
 		    log_quote(span_str(s->sasl_user), 500));
-	log_info(&s->log, "client=%s%s", session_client(s), login);
+	buf_init(&orig, 1024);
+	xforward_log(s, &orig);
+	log_info(&s->log, "client=%s%s%s", session_client(s), login,
+	    buf_cstr(&orig));
+	buf_release(&orig);
 }
 
 static void
@@ -211,7 +268,7 @@ take_rcpt(struct session *s)
 		refuse_rcpt(s, 451, "4.3.0", "Temporary lookup failure");
 		return;
 	}
-	if (!recipients_take(s, tx->route, NULL)) {
+	if (!recipients_take(s, tx->route, &tx->given)) {
 		session_answer(s, 452, "4.5.3", "Error: too many recipients");
 		return;
 	}
@@ -332,6 +389,25 @@ routed(void *arg, const struct route_result *result)
 		ask_gates(s);
 }
 
+/* "rfc822;a@b" with the address decoded. */
+static struct span
+keep_orcpt(struct transaction *tx, struct span orcpt)
+{
+	const size_t semicolon = span_chr(orcpt, ';');
+	struct span out;
+	struct buf b;
+
+	if (semicolon == SIZE_MAX)
+		return SPAN_EMPTY;
+	buf_init(&b, LIMIT_ADDRESS * 2);
+	buf_add(&b, span_slice(orcpt, 0, semicolon + 1));
+	if (!xtext_decode(span_skip(orcpt, semicolon + 1), &b))
+		buf_add(&b, span_skip(orcpt, semicolon + 1)); /* utf-8 */
+	out = arena_dup(&tx->arena, buf_span(&b));
+	buf_release(&b);
+	return out;
+}
+
 void
 envelope_rcpt(struct session *s, const struct smtp_event *ev)
 {
@@ -348,5 +424,7 @@ envelope_rcpt(struct session *s, const struct smtp_event *ev)
 	}
 	tx->rcpt = arena_dup(&tx->arena, ev->cmd->path.text);
 	tx->rcpt_cmd = ev->cmd;
+	tx->given = (struct queue_rcpt){ .dsn_notify = ev->rcpt.notify,
+		.dsn_orcpt = keep_orcpt(tx, ev->rcpt.orcpt) };
 	route(s, content_route_flags(s));
 }

@@ -21,6 +21,8 @@ struct commit {
 	uint64_t size;
 	uint32_t rcpt_count;
 	unsigned answers;        /* LMTP: one for each recipient */
+	uint64_t chunk_bytes;    /* by BDAT: what the client sent */
+	bool chunked;
 };
 
 void
@@ -62,8 +64,9 @@ take_message(struct session *s)
 }
 
 void
-message_data(struct session *s)
+message_data(struct session *s, const struct smtp_event *ev)
 {
+	s->tx->chunked = ev->chunked;
 	stage_begin(s, STAGE_DATA, NULL, take_message);
 }
 
@@ -77,12 +80,33 @@ writer_ready(void *arg)
 	session_run(s);
 }
 
+/* smtpd_forbid_bare_newline = normalize; but what was announced as binary is
+ * not touched. */
+static bool
+mends_newlines(const struct session *s)
+{
+	return (s->bare == SMTPD_BARE_NORMALIZE ||
+		   s->bare == SMTPD_BARE_YES) &&
+	    !span_eq(s->tx->env.encoding, SPAN("BINARYMIME"));
+}
+
+static void
+to_fixup(void *arg, struct span bytes)
+{
+	struct transaction *tx = arg;
+
+	fixup_feed(tx->fixup, bytes);
+}
+
 void
 message_chunk(struct session *s, struct span bytes)
 {
 	struct transaction *tx = s->tx;
 
-	fixup_feed(tx->fixup, bytes);
+	if (mends_newlines(s))
+		newline_feed(&tx->newline, bytes, to_fixup, tx);
+	else
+		fixup_feed(tx->fixup, bytes);
 	if (!queue_writer_busy(tx->writer, writer_ready, s))
 		return;
 	s->paused = s->progress = true;
@@ -95,6 +119,16 @@ answer_all(struct session *s, unsigned count, unsigned code, const char *dsn,
 	for (unsigned i = 0; i + 1 < count; i++)
 		smtp_server_answer(s->engine, code, dsn, span_str(text));
 	session_answer(s, code, dsn, "%s", text);
+}
+
+static void
+ok_text(bool chunked, uint64_t bytes, const char *qid, char *out, size_t size)
+{
+	if (chunked)
+		snprintf(out, size, "Ok: %llu bytes queued as %s",
+		    (unsigned long long)bytes, qid);
+	else
+		snprintf(out, size, "Ok: queued as %s", qid);
 }
 
 static void
@@ -111,7 +145,8 @@ committed(void *arg, struct queue_id id, const struct err *e)
 		    "recipients", (unsigned long long)c->size, c->rcpt_count);
 		qmgr_client_message(service->qmgr, id, c->size,
 		    c->rcpt_count, c->log.trace);
-		snprintf(text, sizeof(text), "Ok: queued as %s", c->log.qid);
+		ok_text(c->chunked, c->chunk_bytes, c->log.qid, text,
+		    sizeof(text));
 	} else {
 		log_warning(&c->log, "message not queued: %s", e->text);
 	}
@@ -156,7 +191,10 @@ commit(struct session *s)
 		.log = s->log,
 		.size = queue_writer_size(tx->writer),
 		.rcpt_count = tx->rcpts.count,
-		.answers = s->service->engine.lmtp ? tx->rcpt_count : 1 };
+		.answers = s->service->engine.lmtp ? tx->rcpt_count : 1,
+		.chunk_bytes = smtp_server_data_size(s->engine),
+		.chunked = tx->chunked };
+	xforward_forget(s);
 	apply_actions(tx);
 	s->service->commits++;
 	s->committing = c;
@@ -201,9 +239,10 @@ discard(struct session *s)
 {
 	const unsigned count =
 	    s->service->engine.lmtp ? s->tx->rcpt_count : 1;
-	char text[64];
+	char text[100];
 
-	snprintf(text, sizeof(text), "Ok: queued as %s", s->log.qid);
+	ok_text(s->tx->chunked, smtp_server_data_size(s->engine), s->log.qid,
+	    text, sizeof(text));
 	envelope_abort(s);
 	answer_all(s, count, 250, "2.0.0", text);
 }
@@ -253,6 +292,7 @@ message_end(struct session *s)
 	struct transaction *tx = s->tx;
 	const char *message_id;
 
+	newline_end(&tx->newline, to_fixup, tx);
 	fixup_end(tx->fixup);
 	if (content_refuses(s))
 		return;

@@ -22,26 +22,39 @@ service_trusts(struct service *s, const char *addr)
 	return r > 0;
 }
 
+/* As Postfix reckons: a reserve, room for the message, and room for one and a
+ * half of the largest. */
+static bool
+enough(const struct service *s, uint64_t declared)
+{
+	const uint64_t reserve = (uint64_t)s->conf->queue_minfree;
+	const uint64_t largest = (uint64_t)s->common->message_size_limit;
+
+	return s->space_bytes > reserve &&
+	    declared < s->space_bytes - reserve &&
+	    s->space_bytes >= largest + largest / 2;
+}
+
 bool
-service_space(struct service *s)
+service_space(struct service *s, uint64_t declared)
 {
 	const uint64_t now = loop_now_ms(s->loop);
-	const uint64_t limit = (uint64_t)s->common->message_size_limit;
-	const uint64_t needed = s->conf->queue_minfree > 0 ?
-	    (uint64_t)s->conf->queue_minfree :
-	    limit + limit / 2;
 	uint64_t bytes, inodes;
 	struct err e;
 
-	if (s->space_at_ms != 0 && now - s->space_at_ms < SPACE_MS)
-		return s->space_ok;
-	s->space_at_ms = now;
-	s->space_ok = queue_free_space(s->queue, &bytes, &inodes, &e) == 0 &&
-	    bytes >= needed && inodes > 0;
-	if (!s->space_ok)
-		log_warning(NULL, "not enough free space in the queue: "
-		    "needed %llu bytes", (unsigned long long)needed);
-	return s->space_ok;
+	if (s->space_at_ms == 0 || now - s->space_at_ms >= SPACE_MS) {
+		s->space_at_ms = now;
+		if (queue_free_space(s->queue, &bytes, &inodes, &e) != 0 ||
+		    inodes == 0)
+			bytes = 0;
+		s->space_bytes = bytes;
+	}
+	if (enough(s, declared))
+		return true;
+	log_warning(NULL, "not enough free space in the queue: %llu bytes "
+	    "are left, %llu are to come", (unsigned long long)s->space_bytes,
+	    (unsigned long long)declared);
+	return false;
 }
 
 /* ---- start ---- */
@@ -62,9 +75,8 @@ service_set_engine(struct service *s)
 		.tls_required =
 		    c->smtpd_tls_security_level == SMTPD_TLS_ENCRYPT &&
 		    !c->smtpd_tls_wrappermode,
-		.bare_newline_ok = !c->smtpd_forbid_bare_newline,
-		.forbidden_commands = "CONNECT GET POST",
 	};
+	protocol_engine(c, &s->engine);
 }
 
 static int
@@ -80,6 +92,8 @@ open_parts(struct service *s, struct err *e)
 	if (match_list_open(s->conf->smtpd_client_event_limit_exceptions,
 		&s->exceptions, e) != 0)
 		return err_wrap(e, "smtpd_client_event_limit_exceptions");
+	if (protocol_open(s, e) != 0)
+		return -1;
 	if (queue_open(s->common->queue_directory, s->loop, &s->queue, e) != 0)
 		return -1;
 	queue_set_slot(s->queue, (uint8_t)slot);

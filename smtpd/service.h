@@ -26,6 +26,7 @@
 #include "lib/proto/smtp_server.h"
 #include "lib/queue/queue.h"
 #include "smtpd/overload.h"
+#include "smtpd/protocol.h"
 #include "smtpd/smtpd_params.h"
 
 struct service {
@@ -39,6 +40,8 @@ struct service {
 	struct router *router;
 	struct content_rules *content;
 	struct client *auth, *resolver;
+	struct client *flush; /* of ETRN; NULL before the first */
+	struct protocol *protocol;
 	struct qmgr_client *qmgr;
 	struct tls_ctx *tls; /* NULL: no certificate */
 	struct match_list *mynetworks, *exceptions;
@@ -53,7 +56,7 @@ struct service {
 	size_t session_count;
 	unsigned commits;        /* messages on their way to the disk */
 	uint64_t space_at_ms;    /* when free space was last looked at */
-	bool space_ok;
+	uint64_t space_bytes;    /* what there was */
 	bool leaving;
 };
 
@@ -77,8 +80,9 @@ void service_session_ended(struct service *s);
 /* A message is on disk: maybe the process may end. */
 void service_maybe_end(struct service *s);
 
-/* Is there room on the disk for one more message? Looked at once a second. */
-bool service_space(struct service *s);
+/* Is there room on the disk for one more message, of declared bytes (0: not
+ * known)? Looked at once a second. */
+bool service_space(struct service *s, uint64_t declared);
 
 /* Is the address in mynetworks? A list that fails is logged and means no. */
 bool service_trusts(struct service *s, const char *addr);

@@ -19,6 +19,7 @@ enum {
 };
 
 static void session_free(struct session *s);
+static void read_proxy_header(struct session *s);
 
 /* ---- what the log says ---- */
 
@@ -166,6 +167,7 @@ log_disconnect(struct session *s)
 	buf_fmt(&line, " commands=%u", all_ok);
 	if (all_ok != all || all == 0)
 		buf_fmt(&line, "/%u", all);
+	buf_str(&line, protocol_notes(s));
 	log_info(&s->log, "disconnect from %s%s", session_client(s),
 	    buf_cstr(&line));
 	buf_release(&line);
@@ -202,7 +204,7 @@ dispatch(struct session *s, const struct smtp_event *ev)
 		envelope_rcpt(s, ev);
 		break;
 	case SMTP_EVENT_DATA:
-		message_data(s);
+		message_data(s, ev);
 		break;
 	case SMTP_EVENT_CHUNK:
 		message_chunk(s, ev->data);
@@ -217,11 +219,11 @@ dispatch(struct session *s, const struct smtp_event *ev)
 		auth_line(s, ev->data);
 		break;
 	case SMTP_EVENT_ETRN:
+		etrn_event(s, ev);
+		break;
 	case SMTP_EVENT_XCLIENT:
 	case SMTP_EVENT_XFORWARD:
-		/* Not offered. */
-		session_answer(s, 502, "5.5.1",
-		    "Error: command not implemented");
+		xclient_event(s, ev);
 		break;
 	case SMTP_EVENT_RSET:
 		envelope_abort(s);
@@ -303,6 +305,12 @@ on_patience_lost(void *arg)
 {
 	struct session *s = arg;
 
+	if (s->proxying) {
+		log_warning(&s->log, "haproxy read: timeout error from %s",
+		    s->addr);
+		session_free(s);
+		return;
+	}
 	s->end_note = "timeout";
 	goodbye(s, "4.4.2", "Error: timeout exceeded");
 	session_run(s);
@@ -451,7 +459,12 @@ session_turn_away(struct session *s, unsigned code, const char *dsn,
 static void
 on_input(void *arg)
 {
-	session_run(arg);
+	struct session *s = arg;
+
+	if (s->proxying)
+		read_proxy_header(s);
+	else
+		session_run(s);
 }
 
 static void
@@ -459,7 +472,7 @@ on_drained(void *arg)
 {
 	struct session *s = arg;
 
-	if (s->paused || s->securing)
+	if (s->paused || s->securing || s->proxying)
 		return;
 	session_run(s);
 }
@@ -584,8 +597,7 @@ session_offer(struct session *s)
 {
 	const struct smtpd_conf *c = s->service->conf;
 	const bool tls = session_tls(s);
-	unsigned caps = SMTP_CAP_PIPELINING | SMTP_CAP_SIZE |
-	    SMTP_CAP_8BITMIME | SMTP_CAP_ENHANCEDSTATUSCODES;
+	unsigned caps = 0;
 
 	if (!c->disable_vrfy_command)
 		caps |= SMTP_CAP_VRFY;
@@ -595,26 +607,25 @@ session_offer(struct session *s)
 	if (c->smtpd_sasl_auth_enable && !s->local &&
 	    (tls || !c->smtpd_tls_auth_only))
 		caps |= SMTP_CAP_AUTH;
-	smtp_server_offer(s->engine, caps, c->smtpd_sasl_mechanisms);
+	smtp_server_offer(s->engine, protocol_caps(s, caps),
+	    c->smtpd_sasl_mechanisms);
 }
 
 /* Who is at the other end, and may he come in? False: nobody. */
 static bool
-admit(struct session *s, int fd, bool inet, bool *out_welcome)
+admit(struct session *s, int fd, const struct sockaddr *addr,
+    bool *out_welcome)
 {
 	struct service *service = s->service;
 	const struct smtpd_conf *c = service->conf;
-	struct sockaddr_storage addr = { 0 };
-	socklen_t len = sizeof(addr);
+	const bool inet = addr != NULL;
 	struct peer peer;
 
 	s->inet = inet;
 	s->local = !inet && c->smtpd_local_submission;
-	if (inet && getpeername(fd, (struct sockaddr *)&addr, &len) != 0)
-		return false; /* gone already */
 	if (inet) {
-		sock_addr_text((struct sockaddr *)&addr, s->addr);
-		s->port = sock_addr_port((struct sockaddr *)&addr);
+		sock_addr_text(addr, s->addr);
+		s->port = sock_addr_port(addr);
 		s->name_status = s->reverse_status = RESTRICT_NAME_PERM;
 		s->trusted = service_trusts(service, s->addr);
 	} else {
@@ -628,7 +639,8 @@ admit(struct session *s, int fd, bool inet, bool *out_welcome)
 	}
 	*out_welcome = limits_admit(s);
 	if (inet && c->smtpd_peername_lookup && *out_welcome)
-		look_up_name(s, (struct sockaddr *)&addr);
+		look_up_name(s, addr);
+	protocol_client(s);
 	return true;
 }
 
@@ -647,14 +659,85 @@ turn_away(struct session *s)
 	session_run(s);
 }
 
+/* addr: the client's; NULL on a UNIX socket, which fd is then. */
+static void
+begin(struct session *s, int fd, const struct sockaddr *addr)
+{
+	bool welcome;
+
+	if (!admit(s, fd, addr, &welcome)) {
+		session_free(s);
+		return;
+	}
+	if (!welcome) {
+		turn_away(s);
+		return;
+	}
+	be_patient(s);
+	if (s->service->conf->smtpd_tls_wrappermode && addr != NULL) {
+		s->securing = true;
+		hello_secure(s);
+		return;
+	}
+	greet(s);
+}
+
+/* ---- the header of a load balancer ---- */
+
+static void
+proxied(struct session *s, const struct proxy_header *h)
+{
+	struct sockaddr_storage addr;
+
+	s->proxying = false;
+	if (h->local) {
+		/* A health check, of the balancer itself. */
+		BUG_ON(!xclient_sockaddr(s->addr, 0, &addr));
+		begin(s, -1, (struct sockaddr *)&addr);
+		return;
+	}
+	BUG_ON(!xclient_sockaddr(h->addr, h->port, &addr));
+	s->dest_addr = mem_strdup(h->dest_addr);
+	s->dest_port = h->dest_port;
+	begin(s, -1, (struct sockaddr *)&addr);
+}
+
+static void
+read_proxy_header(struct session *s)
+{
+	struct proxy_header h;
+	size_t used;
+
+	switch (proxy_header_parse(stream_input(s->stream), &h, &used)) {
+	case PARSE_MORE:
+		return;
+	case PARSE_OK:
+		stream_consume(s->stream, used);
+		proxied(s, &h);
+		return;
+	case PARSE_BAD:
+		break;
+	}
+	log_warning(&s->log, "haproxy read: protocol error from %s", s->addr);
+	session_free(s);
+}
+
+static bool
+wants_proxy_header(const struct service *service)
+{
+	return service->conf->smtpd_upstream_proxy_protocol ==
+	    SMTPD_UPSTREAM_HAPROXY;
+}
+
 void
 session_new(struct service *service, int fd, bool inet)
 {
 	static const struct stream_limits limits = { INPUT_MAX, OUTPUT_MAX };
 	static const struct stream_handler handler = { on_input, on_drained,
 		on_secured, on_closed };
+	struct sockaddr_storage addr = { 0 };
+	socklen_t len = sizeof(addr);
 	struct session *s = MEM_NEW(s);
-	bool welcome;
 
 	s->service = service;
 	s->trace = s->log.trace = log_trace_new();
@@ -665,21 +748,18 @@ session_new(struct service *service, int fd, bool inet)
 	buf_init(&s->stage.text, REPLY_MAX);
 	list_push(&service->sessions, &s->link);
 	service->session_count++;
-	if (!admit(s, fd, inet, &welcome)) {
-		session_free(s);
-		return;
+	if (!inet) {
+		begin(s, fd, NULL);
+	} else if (getpeername(fd, (struct sockaddr *)&addr, &len) != 0) {
+		session_free(s); /* gone already */
+	} else if (wants_proxy_header(service)) {
+		s->proxying = true;
+		sock_addr_text((struct sockaddr *)&addr, s->addr);
+		timer_start(s->patience, (uint64_t)
+		    service->conf->smtpd_upstream_proxy_timeout);
+	} else {
+		begin(s, fd, (struct sockaddr *)&addr);
 	}
-	if (!welcome) {
-		turn_away(s);
-		return;
-	}
-	be_patient(s);
-	if (service->conf->smtpd_tls_wrappermode && inet) {
-		s->securing = true;
-		hello_secure(s);
-		return;
-	}
-	greet(s);
 }
 
 static void
@@ -689,6 +769,7 @@ session_free(struct session *s)
 
 	dns_cancel(&s->name_query);
 	auth_abort(s);
+	etrn_forget(s);
 	message_forget(s);
 	if (s->connected)
 		log_disconnect(s);
@@ -702,6 +783,8 @@ session_free(struct session *s)
 	list_remove(&s->link);
 	service->session_count--;
 	buf_wipe(&s->delayed_text);
+	xforward_forget(s);
+	mem_free(s->dest_addr);
 	mem_free(s->name);
 	mem_free(s->reverse_name);
 	mem_free(s->helo);

@@ -19,11 +19,13 @@
 #include "lib/mail/fixup.h"
 #include "lib/os/log.h"
 #include "lib/os/stream.h"
+#include "lib/proto/newline.h"
 #include "smtpd/limits.h"
 #include "smtpd/recipients.h"
 #include "smtpd/service.h"
 #include "smtpd/stage.h"
 #include "smtpd/tls.h"
+#include "smtpd/xclient.h"
 
 /* What tables and filters want done with a message beside taking it. Spans
  * live in the transaction's arena. */
@@ -56,6 +58,7 @@ struct transaction {
 	struct span sender;         /* as given */
 	struct span rcpt;           /* being looked up, as given */
 	const struct route_result *first_route;
+	struct queue_rcpt given;    /* what the client said with it */
 	unsigned rcpt_flags;        /* of the look-up under way */
 	const struct smtp_cmd *rcpt_cmd;  /* until RCPT is answered */
 	struct route_result *route; /* of rcpt: class and address as given,
@@ -72,6 +75,8 @@ struct transaction {
 	struct fixup *fixup;        /* from DATA on */
 	struct fixup_conf fixup_conf;
 	struct buf received;
+	struct newline newline;     /* where line ends are put right */
+	bool chunked;               /* it comes by BDAT */
 };
 
 struct session {
@@ -97,6 +102,13 @@ struct session {
 	char *sasl_user, *sasl_method; /* NULL: not logged in */
 	char *sasl_mech;         /* while AUTH is under way */
 	uint64_t sasl_session;
+	enum smtpd_bare bare;    /* what is done about bare newlines */
+	struct smtp_server_hooks hooks;
+	char *dest_addr;         /* as XCLIENT or the PROXY header said; NULL:
+				    not known */
+	unsigned dest_port;
+	struct xforward *xforward; /* NULL: nothing was said */
+	bool proxying;           /* the PROXY header is waited for */
 	struct tls_cert *ccert;  /* what the client showed; NULL: none */
 	bool tls_unsaid;         /* the handshake is not in the log yet */
 	struct transaction *tx;
@@ -181,7 +193,7 @@ void envelope_rcpt(struct session *s, const struct smtp_event *ev);
 void envelope_abort(struct session *s);
 void transaction_free(struct session *s, struct transaction *tx);
 /* message.c */
-void message_data(struct session *s);
+void message_data(struct session *s, const struct smtp_event *ev);
 void message_chunk(struct session *s, struct span bytes);
 void message_end(struct session *s);
 /* Refuses the message that was read whole; the transaction is over. */
@@ -207,6 +219,9 @@ void content_add_rcpt(struct session *s, struct span address);
 void content_begin(struct session *s);
 /* The message is complete: true when it was refused (and answered). */
 bool content_refuses(struct session *s);
+/* etrn.c */
+void etrn_event(struct session *s, const struct smtp_event *ev);
+void etrn_forget(struct session *s);
 /* auth.c */
 void auth_begin(struct session *s, const struct smtp_event *ev);
 void auth_line(struct session *s, struct span line);

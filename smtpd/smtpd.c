@@ -54,8 +54,19 @@ sandbox(const struct daemon *d, struct sandbox *s)
 	};
 	char path[LIMIT_PATH];
 
+	const char *const lists[] = {
+		conf.smtpd_discard_ehlo_keyword_address_maps,
+		conf.smtpd_command_filter,
+		conf.smtpd_authorized_xclient_hosts,
+		conf.smtpd_authorized_xforward_hosts,
+		conf.smtpd_forbid_bare_newline_exclusions,
+		conf.fast_flush_domains,
+	};
+
 	router_sandbox(daemon_conf(d), s);
 	restrict_sandbox(daemon_conf(d), s);
+	for (size_t i = 0; i < COUNT_OF(lists); i++)
+		router_sandbox_list(span_str(lists[i]), s);
 	for (size_t i = 0; i < COUNT_OF(places); i++) {
 		snprintf(path, sizeof(path), "%s/%s", queue, places[i].name);
 		sandbox_dir(s, path, places[i].rights);

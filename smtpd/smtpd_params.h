@@ -14,6 +14,14 @@
 #include "lib/mail/restrict.h"
 
 enum smtpd_tls_level { SMTPD_TLS_NONE, SMTPD_TLS_MAY, SMTPD_TLS_ENCRYPT };
+enum smtpd_bare {
+	SMTPD_BARE_NO,
+	SMTPD_BARE_YES, /* the same as: */
+	SMTPD_BARE_NORMALIZE,
+	SMTPD_BARE_REJECT,
+	SMTPD_BARE_NOTE,
+};
+enum smtpd_upstream { SMTPD_UPSTREAM_NONE, SMTPD_UPSTREAM_HAPROXY };
 enum smtpd_tls_grade {
 	SMTPD_TLS_EXPORT,
 	SMTPD_TLS_LOW,
@@ -49,13 +57,27 @@ struct smtpd_conf {
 	const char *stress;
 	int64_t hopcount_limit, queue_minfree;
 	bool smtpd_helo_required, disable_vrfy_command;
-	bool smtpd_forbid_bare_newline, smtpd_peername_lookup;
+	bool smtpd_peername_lookup;
 	int smtpd_tls_security_level;
 	bool smtpd_tls_wrappermode, smtpd_tls_auth_only;
 	bool smtpd_sasl_auth_enable;
 	const char *smtpd_sasl_mechanisms;
 	bool smtpd_sasl_required;
 	const char *receive_override_options;
+
+	/* Protocol */
+	int smtpd_forbid_bare_newline, smtpd_upstream_proxy_protocol;
+	const char *smtpd_forbid_bare_newline_exclusions,
+	    *smtpd_noop_commands, *smtpd_forbidden_commands,
+	    *smtpd_command_filter, *smtpd_reject_footer,
+	    *smtpd_discard_ehlo_keywords,
+	    *smtpd_discard_ehlo_keyword_address_maps,
+	    *smtpd_authorized_xclient_hosts,
+	    *smtpd_authorized_xforward_hosts, *fast_flush_domains;
+	int64_t smtpd_forbid_bare_newline_reject_code,
+	    smtpd_upstream_proxy_timeout, smtpd_future_release_limit;
+	bool smtpd_forbid_unauth_pipelining, strict_rfc821_envelopes,
+	    smtputf8_enable, strict_smtputf8, requiretls_enable;
 
 	/* TLS */
 	const char *smtpd_tls_chain_files, *smtpd_tls_eccert_file,

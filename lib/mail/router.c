@@ -99,6 +99,22 @@ directory_of(struct span word, struct span *out)
 }
 
 void
+router_sandbox_list(struct span rest, struct sandbox *s)
+{
+	struct span word, dir;
+
+	while (span_token(&rest, ", \t\r\n{}", &word)) {
+		char *path;
+
+		if (!directory_of(word, &dir))
+			continue;
+		path = span_dup(dir);
+		sandbox_dir(s, path, SANDBOX_READ);
+		mem_free(path);
+	}
+}
+
+void
 router_sandbox(struct conf *c, struct sandbox *s)
 {
 	static const char *const names[] = { "virtual_alias_maps",
@@ -110,17 +126,8 @@ router_sandbox(struct conf *c, struct sandbox *s)
 		"recipient_bcc_maps", "header_checks", "mime_header_checks",
 		"nested_header_checks", "body_checks" };
 
-	for (size_t i = 0; i < COUNT_OF(names); i++) {
-		struct span rest = span_str(conf_value(c, names[i])), word;
-		struct span dir;
-		while (span_token(&rest, ", \t\r\n{}", &word)) {
-			if (!directory_of(word, &dir))
-				continue;
-			char *path = span_dup(dir);
-			sandbox_dir(s, path, SANDBOX_READ);
-			mem_free(path);
-		}
-	}
+	for (size_t i = 0; i < COUNT_OF(names); i++)
+		router_sandbox_list(span_str(conf_value(c, names[i])), s);
 }
 
 /* ---- queries --------------------------------------------------------------

@@ -117,6 +117,8 @@ void router_free(struct router **r);
  * (and mynetworks, rewriting and content checks) reads, wherever the configuration puts them. */
 struct sandbox;
 void router_sandbox(struct conf *c, struct sandbox *s);
+/* The same for one list of tables ("hash:/a, cidr:/b"). */
+void router_sandbox_list(struct span list, struct sandbox *s);
 
 enum {
 	ROUTER_CHECK_USER = 1, /* step 5: refuse unknown users */

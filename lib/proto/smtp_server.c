@@ -501,8 +501,9 @@ advance(struct smtp_server *s, enum smtp_event_type type, unsigned code)
 			s->authenticated = true;
 		break;
 	case SMTP_EVENT_XCLIENT:
-		s->hello = HELLO_NONE;
-		s->authenticated = false;
+		if (!s->assumed)
+			smtp_server_assume(s, false, false, false);
+		s->assumed = false;
 		smtp_server_forget(s);
 		break;
 	case SMTP_EVENT_NONE:
@@ -657,6 +658,7 @@ smtp_server_assume(struct smtp_server *s, bool hello, bool extended, bool login)
 {
 	s->hello = !hello ? HELLO_NONE : extended ? HELLO_EHLO : HELLO_HELO;
 	s->authenticated = login;
+	s->assumed = true;
 }
 
 enum smtp_verb

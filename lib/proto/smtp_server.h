@@ -179,7 +179,7 @@ void smtp_server_hook(
  * ("2026-11-29T19:00:00Z"); must outlive the session or be set anew. */
 void smtp_server_future_until(struct smtp_server *s, const char *text);
 
-/* After XCLIENT: hello counts as said, by EHLO if extended; the client counts
+/* While XCLIENT waits for its answer: hello counts as said, by EHLO if extended; the client counts
  * as logged in. */
 void smtp_server_assume(
     struct smtp_server *s, bool hello, bool extended, bool login);

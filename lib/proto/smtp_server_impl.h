@@ -58,6 +58,7 @@ struct smtp_server {
 	enum data_fault fault; /* the first in the message */
 	uint64_t size;	       /* of the message */
 	bool bare_ok, saw_bare, badly_piped;
+	bool assumed;	       /* while XCLIENT waits */
 	bool binary;	       /* BODY=BINARYMIME */
 	bool utf8;	       /* replies may have UTF-8 (RFC 6531 3.7.4) */
 	enum bdat_state bdat;
