@@ -87,7 +87,6 @@ tls_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv,
 {
 	const struct ticket_key *key;
 
-	(void)ssl;
 	if (cipher == NULL && tls_tickets_cipher("AES-256-CBC", NULL) != 0)
 		return -1;
 	key = making ? (key_count > 0 ? &keys[0] : NULL) : key_by_name(name);
@@ -102,5 +101,9 @@ tls_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv,
 		1 ||
 	    !set_mac(mac, key))
 		return -1;
-	return key == &keys[TLS_TICKET_KEYS_MAX - 1] ? 2 : 1;
+	/* Clients of TLS 1.3 use a ticket once (RFC 8446 C.4). */
+	return SSL_version(ssl) >= TLS1_3_VERSION ||
+		       key == &keys[TLS_TICKET_KEYS_MAX - 1]
+		   ? 2
+		   : 1;
 }
