@@ -117,13 +117,13 @@ replace_all(struct master *m, struct err *e)
 	}
 	m->generation++;
 	m->config = next;
+	tickets_reload(m);
 	remove_missing(m, next);
 	LIST_EACH(&next->plans, link)
 	take_plan(m, CONTAINER_OF(link, struct plan, link));
 	listeners_trim(m);
 	keys_check_all(m);
 	keys_watch(m);
-	tickets_reload(m);
 	/* A few kilobytes; only a reload while a removed service still has
 	 * sessions keeps them. */
 	if (!still_used(m, old))
