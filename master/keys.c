@@ -484,32 +484,6 @@ keys_verify(const struct plan *p, struct err *e)
 	return r.ret;
 }
 
-/* Only the files that are named in main.cf itself. */
-int
-keys_access(const struct plan *p, struct err *e)
-{
-	char *copy, *rest, *line;
-	int ret = 0;
-
-	if (!p->program->needs_keys)
-		return 0;
-	copy = rest = mem_strdup(p->keys);
-	while (ret == 0 && (line = strsep(&rest, "\n")) != NULL) {
-		char *file;
-
-		if (line[0] == '\0' || line[0] == KEYS_NAMES)
-			continue;
-		line += 2;
-		while (ret == 0 && (file = strsep(&line, "\t")) != NULL)
-			if (access(file, R_OK) != 0)
-				ret = err_sys(e,
-				    "service %s: certificate or key %s",
-				    p->name, file);
-	}
-	mem_free(copy);
-	return ret;
-}
-
 static void
 hand_out(struct master *m, const struct keys *k)
 {

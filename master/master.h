@@ -214,9 +214,6 @@ void keys_load(struct service *s);
 int keys_fd(const struct service *s);
 /* Reads and checks everything; for chappe check. */
 int keys_verify(const struct plan *p, struct err *e);
-/* May the files named in main.cf be read? Said at the start, and not by
- * clients that find no TLS. */
-int keys_access(const struct plan *p, struct err *e);
 void keys_free(struct keys **k);
 void keys_check_all(struct master *m); /* pushes what changed */
 void keys_watch(struct master *m);

@@ -303,6 +303,33 @@ key_sources(struct conf *c, bool imap)
 	return text;
 }
 
+/* May the files that main.cf names be read? Said at the start, and not by
+ * clients that find no TLS. */
+static int
+check_keys(const struct plan *p, struct err *e)
+{
+	char *copy, *rest, *line;
+	int ret = 0;
+
+	if (!p->program->needs_keys)
+		return 0;
+	copy = rest = mem_strdup(p->keys);
+	while (ret == 0 && (line = strsep(&rest, "\n")) != NULL) {
+		char *file;
+
+		if (line[0] == '\0' || line[0] == KEYS_NAMES)
+			continue;
+		line += 2;
+		while (ret == 0 && (file = strsep(&line, "\t")) != NULL)
+			if (access(file, R_OK) != 0)
+				ret = err_sys(e,
+				    "service %s: certificate or key %s",
+				    p->name, file);
+	}
+	mem_free(copy);
+	return ret;
+}
+
 /* The service as its processes see it: with its own -o. */
 static int
 read_parameters(struct plan *p, const char *dir, struct err *e)
@@ -322,7 +349,7 @@ read_parameters(struct plan *p, const char *dir, struct err *e)
 		at_line(p, e);
 	}
 	conf_free(&c);
-	return ret == 0 ? keys_access(p, e) : -1;
+	return ret == 0 ? check_keys(p, e) : -1;
 }
 
 /* ---- identity ---- */
