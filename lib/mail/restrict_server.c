@@ -445,8 +445,11 @@ any_own_name(struct restrict_session *s, size_t from, size_t to)
 
 static void
 cannot_look_up(struct restrict_session *s, const char *what, const char *host,
-    const char *why)
+    const struct dns_answer *a)
 {
+	const char *why = a->status == DNS_FAILED ?
+	    "Host not found, try again" : "Host not found";
+
 	step_defer_if_reject(s, 450, "4.4.4",
 	    "<%s>: %s rejected: Unable to look up %s%s%s: %s",
 	    shown(s->f->rcpt), subject_class(SUBJECT_RCPT), what,
@@ -463,7 +466,7 @@ network_found(void *arg, const struct dns_answer *a)
 
 	if (a->status != DNS_OK) {
 		cannot_look_up(s, "host",
-		    s->work.hosts[s->work.host].host, a->err.text);
+		    s->work.hosts[s->work.host].host, a);
 		done(s, V_DUNNO);
 		return;
 	}
@@ -512,7 +515,7 @@ own_found(void *arg, const struct dns_answer *a)
 
 	if (a->status != DNS_OK)
 		cannot_look_up(s, "mail exchanger host",
-		    w->hosts[w->host].host, a->err.text);
+		    w->hosts[w->host].host, a);
 	for (size_t i = 0; i < a->address_count; i++) {
 		sock_addr_text((const struct sockaddr *)&a->addresses[i],
 		    text);
@@ -553,7 +556,7 @@ backup_mx(void *arg, const struct dns_answer *a)
 	if (a->status != DNS_OK) {
 		if (a->status == DNS_FAILED)
 			cannot_look_up(s, "mail exchanger information", "",
-			    a->err.text);
+			    a);
 		done(s, V_DUNNO);
 		return;
 	}

@@ -10,7 +10,7 @@ line of the file (`#` begins a comment) or one an argument:
     NAME A 192.0.2.1                NAME AAAA 2001:db8::1
     NAME MX 10 mail.example.test    NAME TXT some text
     NAME PTR host.example.test      NAME CNAME other.example.test
-    NAME NS|SOA ...                 (served as empty)
+    NAME NS ns.example.test         NAME SOA ... (served as empty)
     NAME NXDOMAIN | SERVFAIL | REFUSED | DROP
 
 `.` as the exchange of MX is the null MX. A name with no record is NXDOMAIN
@@ -55,7 +55,7 @@ def unpack_name(data, at):
 def pack_rdata(kind, value):
     if kind in ("A", "AAAA"):
         return ipaddress.ip_address(value).packed
-    if kind in ("PTR", "CNAME"):
+    if kind in ("PTR", "CNAME", "NS"):
         return pack_name(value)
     if kind == "MX":
         preference, host = value.split()
