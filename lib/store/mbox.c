@@ -46,8 +46,10 @@ mbox_open(struct mailbox *mb, struct err *e)
 		err_sys(e, "%s", m->path);
 		goto fail;
 	}
-	if (mbox_index_dir(
-		mb->store, name, !mb->delivery, &m->index_fd, e) != 0)
+	/* A delivery wants the place for its note, but goes without where the
+	 * user's home is not there. */
+	if (mbox_index_dir(mb->store, name, true, &m->index_fd, e) != 0 &&
+	    !mb->delivery)
 		goto fail;
 	mb->index = index_new(m->index_fd);
 	mb->watch[0] = m->path;

@@ -48,10 +48,9 @@ bool mbox_repair_needed(int index_fd);
 int mbox_repair(int index_fd, int fd, const char *path, struct err *e);
 
 /* ---- mbox_note.c ---- */
-/* Notes that messages are being appended, and the bytes that will be (the
- * first MBOX_NOTE_START of them). index_fd -1: nothing is noted. */
-enum { MBOX_NOTE_START = 1 << 20 };
-int mbox_note_begin(int index_fd, int fd, struct span start, struct err *e);
+/* Notes that messages are being appended, and the bytes that will be: the
+ * whole file `added`. index_fd -1: nothing is noted. */
+int mbox_note_begin(int index_fd, int fd, int added, struct err *e);
 /* Before anyone is told that the append succeeded. */
 int mbox_note_end(int index_fd, struct err *e);
 bool mbox_note_there(int index_fd);

@@ -372,27 +372,6 @@ render(struct save *sv, int fd, off_t old_size, int out, struct err *e)
 }
 
 static int
-note(struct save *sv, int fd, int out, struct err *e)
-{
-	const struct mbox *m = sv->mb->state;
-	uint8_t *start;
-	ssize_t n;
-	int rc;
-
-	if (m->index_fd < 0)
-		return 0;
-	start = mem_alloc(MBOX_NOTE_START);
-	n = pread(out, start, MBOX_NOTE_START, 0);
-	if (n < 0)
-		rc = err_sys(e, "memory for a message");
-	else
-		rc = mbox_note_begin(
-		    m->index_fd, fd, span_of(start, (size_t)n), e);
-	mem_free(start);
-	return rc;
-}
-
-static int
 write_out(int out, int fd, off_t at, struct err *e)
 {
 	uint8_t *chunk = mem_alloc(CHUNK);
@@ -419,7 +398,7 @@ append_rendered(
 {
 	const struct mbox *m = sv->mb->state;
 
-	if (note(sv, fd, out, e) != 0)
+	if (mbox_note_begin(m->index_fd, fd, out, e) != 0)
 		return -1;
 	if (write_out(out, fd, old_size, e) == 0 &&
 	    mbox_note_end(m->index_fd, e) == 0)
