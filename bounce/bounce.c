@@ -43,6 +43,8 @@ start(struct daemon *d, struct err *e)
 		return -1;
 	b->qmgr = qmgr_client_new(daemon_loop(d),
 	    daemon_socket(d, "qmgr", false, path), (uint8_t)daemon_slot(d));
+	if (daemon_common(d)->queue_commit == QUEUE_COMMIT_GROUP)
+		qmgr_client_group(b->qmgr, b->queue);
 	b->server = server_new(daemon_loop(d), &o);
 	return 0;
 }

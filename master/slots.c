@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/mem.h"
@@ -12,13 +13,13 @@
  * living processes may have the same one: neither two of ours, nor one of
  * ours and one that a master left behind which was killed. Hence a lock that
  * lives in the descriptor: the child inherits it and only its death (and our
- * closing it) frees the number.
+ * closing it) frees the number. qmgr looks at the locks to see who lives.
  */
 static int
 try_slot(const char *path, int slot, int *out_fd, struct err *e)
 {
 	const int fd =
-	    open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	    open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 	struct flock lock = {
 		.l_type = F_WRLCK,
 		.l_whence = SEEK_SET,
@@ -29,6 +30,8 @@ try_slot(const char *path, int slot, int *out_fd, struct err *e)
 	if (fd < 0)
 		return err_sys(e, "open %s", path);
 	if (fcntl(fd, F_OFD_SETLK, &lock) == 0) {
+		/* Whatever our umask is, and earlier releases made. */
+		(void)fchmod(fd, 0644);
 		*out_fd = fd;
 		return slot;
 	}

@@ -26,6 +26,7 @@ static const struct directory {
 	{ "deferred", O_MAIL, G_MAIL, 02770, true },
 	{ "hold", O_SMTPD, G_MAIL, 02770, true },
 	{ "corrupt", O_MAIL, G_MAIL, 02770, false },
+	{ "journal", O_MAIL, G_MAIL, 02700, false },
 	{ "public", O_ROOT, G_ROOT, 0755, false },
 	{ "private", O_ROOT, G_IPC, 0750, false },
 	{ "pid", O_ROOT, G_MAIL, 0775, false },

@@ -46,6 +46,8 @@ pickup_start(struct daemon *d, struct err *e)
 		return -1;
 	p->qmgr = qmgr_client_new(daemon_loop(d),
 	    daemon_socket(d, "qmgr", false, path), (uint8_t)slot);
+	if (daemon_common(d)->queue_commit == QUEUE_COMMIT_GROUP)
+		qmgr_client_group(p->qmgr, p->queue);
 	p->server = forward_server_new(p);
 	p->drop_dir = drop_dir_new(p, e);
 	if (p->drop_dir == NULL)

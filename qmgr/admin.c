@@ -8,7 +8,7 @@
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
 #include "lib/mail/queue_msg.h"
-#include "qmgr/agents.h"
+#include "qmgr/segments.h"
 
 /*
  * The administrator's wishes: delete, hold, release, requeue, expire, flush.
@@ -55,8 +55,12 @@ struct edit {
 struct edit_one {
 	struct list link; /* in message->edit_waiters */
 	struct work work;
+	struct journal_step step;
 	struct edit *edit;
+	struct journal_segment *seg; /* whose record may not go meanwhile */
+	uint64_t seg_at;
 	struct queue_id id;
+	bool found;
 	bool dir_known;
 	enum queue_dir dir; /* where it is, and then where it went */
 	bool done;
@@ -128,6 +132,10 @@ one_over(struct edit_one *one, bool done)
 		log_info(&ctx, "%s", ops[edit->op].done);
 	}
 	list_remove(&one->link);
+	if (one->seg != NULL) {
+		one->seg->holds--;
+		segment_go_on(one->seg);
+	}
 	mem_free(one);
 	if (--edit->open == 0)
 		edit_close(edit);
@@ -194,16 +202,91 @@ locate(struct edit_one *one)
 	       is_in(one, QUEUE_DEFERRED);
 }
 
+static int
+seal(struct edit_one *one)
+{
+	struct queue *q = one->edit->q->queue;
+
+	if (queue_flush(q, one->id, QUEUE_INCOMING, &one->e) != 0 ||
+	    queue_rename(
+		q, one->id, QUEUE_INCOMING, QUEUE_ACTIVE, &one->e) != 0)
+		return -1;
+	one->dir = QUEUE_ACTIVE;
+	return queue_sync(q, QUEUE_ACTIVE, one->id, &one->e);
+}
+
+/* Finds it, and seals it first when it is not. */
+static void
+run_locate(struct work *work)
+{
+	struct edit_one *one = CONTAINER_OF(work, struct edit_one, work);
+
+	one->e.sysno = ENOENT;
+	one->found = locate(one);
+	if (!one->found || one->dir != QUEUE_INCOMING)
+		return;
+	one->found = seal(one) == 0;
+}
+
 static void
 run_edit(struct work *work)
 {
 	struct edit_one *one = CONTAINER_OF(work, struct edit_one, work);
 
-	one->e.sysno = ENOENT;
-	one->done = locate(one) && do_op(one) == 0;
+	one->done = do_op(one) == 0;
+}
+
+static void
+step_edit(struct journal_step *s)
+{
+	run_edit(&CONTAINER_OF(s, struct edit_one, step)->work);
 }
 
 static void start_one(struct edit_one *one);
+static void edit_done(struct work *work);
+
+static void
+step_edit_done(struct journal_step *s)
+{
+	struct edit_one *one = CONTAINER_OF(s, struct edit_one, step);
+
+	if (s->failed) {
+		one->done = false;
+		one->e = s->e;
+	}
+	edit_done(&one->work);
+}
+
+/* The message goes for good: first it is recorded that it does. */
+static bool
+removes(const struct edit_one *one)
+{
+	return one->edit->op == OP_DELETE ||
+	       (one->edit->op == OP_REQUEUE && one->anew);
+}
+
+static void
+locate_done(struct work *work)
+{
+	struct edit_one *one = CONTAINER_OF(work, struct edit_one, work);
+	struct qmgr *q = one->edit->q;
+
+	if (!one->found) {
+		edit_done(work);
+	} else if (q->journal != NULL && removes(one)) {
+		one->step = (struct journal_step){ .type = JOURNAL_REMOVED,
+			.id = one->id,
+			.flush = true,
+			.run = step_edit,
+			.done = step_edit_done };
+		buf_init(&one->step.data, 1);
+		journal_add(q->journal, &one->step);
+	} else {
+		one->work =
+		    (struct work){ .run = run_edit, .done = edit_done };
+		work_submit(q->loop, WORK_NAME, &one->work);
+	}
+}
 
 static void
 requeued(void *arg, const struct err *e)
@@ -243,13 +326,17 @@ edit_done(struct work *work)
 		m = message_add(one->edit->q, one->id, one->dir, 0);
 	if (m != NULL)
 		m->forced = true;
+	/* Perhaps it is not sealed. */
+	if (m != NULL && !one->done && one->seg != NULL)
+		segment_join(one->seg, m, one->seg_at);
 	one_over(one, one->done);
 }
 
 static void
 start_one(struct edit_one *one)
 {
-	one->work = (struct work){ .run = run_edit, .done = edit_done };
+	one->done = one->found = false;
+	one->work = (struct work){ .run = run_locate, .done = locate_done };
 	work_submit(one->edit->q->loop, WORK_NAME, &one->work);
 }
 
@@ -266,6 +353,10 @@ edit_ready(struct message *m)
 	list_remove(link);
 	one->dir_known = true;
 	one->dir = m->dir;
+	one->seg = m->seg;
+	one->seg_at = m->seg_at;
+	if (one->seg != NULL)
+		one->seg->holds++;
 	/* One at a time: a second wish finds what the first has left. */
 	while ((link = list_first(&m->edit_waiters)) != NULL)
 		one_over(CONTAINER_OF(link, struct edit_one, link), false);
@@ -322,7 +413,8 @@ edit_one(struct edit *edit, struct queue_id id)
 		list_push(&m->edit_waiters, &one->link);
 		m->edit = ops[edit->op].edit;
 		if (s->state == SCHED_WAITING) {
-			edit_ready(m);
+			if (!m->busy)
+				edit_ready(m);
 			return;
 		}
 		message_withdraw(m);

@@ -3,6 +3,7 @@
 
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
+#include "qmgr/segments.h"
 
 /*
  * Delivery agents: they register, take batches, and give results. A batch is
@@ -313,6 +314,8 @@ const struct server_handler private_handlers[] = {
 	{ MSG_ERROR, on_error },
 	{ MSG_QMGR_ACCEPTOR, on_acceptor },
 	{ MSG_QMGR_NEW, on_new },
+	{ MSG_SEGMENT_WANT, on_segment_want },
+	{ MSG_SEGMENT_FULL, on_segment_full },
 	{ MSG_FAREWELL, on_farewell },
 	{ 0, NULL },
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <fcntl.h>
+#include <stdlib.h>
 
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
@@ -64,8 +65,9 @@ on_entry(void *arg, struct queue_id id, int64_t mtime_s)
 static void
 run_scan(struct work *work)
 {
-	static const enum queue_dir dirs[] = { QUEUE_ACTIVE, QUEUE_DEFERRED,
-		QUEUE_HOLD };
+	/* In the order that messages move: none is missed. */
+	static const enum queue_dir dirs[] = { QUEUE_INCOMING, QUEUE_ACTIVE,
+		QUEUE_DEFERRED, QUEUE_HOLD };
 	struct listing *l = CONTAINER_OF(work, struct listing, work);
 
 	for (size_t i = 0; i < COUNT_OF(dirs) && !l->failed; i++)
@@ -76,8 +78,9 @@ run_scan(struct work *work)
 static void
 put_head(struct listing *l, const struct item *item)
 {
-	const bool active =
-	    item->dir == QUEUE_ACTIVE || l->active[l->at - l->first];
+	const bool active = item->dir == QUEUE_ACTIVE ||
+			    item->dir == QUEUE_INCOMING ||
+			    l->active[l->at - l->first];
 	char text[QUEUE_ID_TEXT];
 
 	queue_id_text(item->id, text);
@@ -130,6 +133,9 @@ put_message(struct listing *l, const struct item *item)
 
 	if (queue_message_open(l->q->queue, item->dir, item->id, O_RDONLY,
 		false, &m, NULL) != 0 &&
+	    (item->dir != QUEUE_INCOMING ||
+		queue_message_open(l->q->queue, QUEUE_ACTIVE, item->id,
+		    O_RDONLY, false, &m, NULL) != 0) &&
 	    queue_message_open(l->q->queue, QUEUE_DEFERRED, item->id, O_RDONLY,
 		false, &m, NULL) != 0)
 		return true;
@@ -219,10 +225,44 @@ start_page(struct listing *l)
 	work_submit(l->q->loop, WORK_OTHER, &l->work);
 }
 
+static int
+by_age(const void *a, const void *b)
+{
+	const struct item *x = a, *y = b;
+
+	if (x->id.n != y->id.n)
+		return x->id.n < y->id.n ? -1 : 1;
+	/* Where it went to counts. */
+	return x->dir > y->dir ? -1 : x->dir < y->dir;
+}
+
+/* Each message once; of incoming/ only what is accepted. */
+static void
+tidy(struct listing *l)
+{
+	size_t n = 0;
+
+	if (l->count > 0)
+		qsort(l->items, l->count, sizeof(*l->items), by_age);
+	for (size_t i = 0; i < l->count; i++) {
+		const struct item *item = &l->items[i];
+
+		if (n > 0 && l->items[n - 1].id.n == item->id.n)
+			continue;
+		if (item->dir == QUEUE_INCOMING &&
+		    scheduler_find(l->q->sched, item->id) == NULL)
+			continue;
+		l->items[n++] = *item;
+	}
+	l->count = n;
+}
+
 static void
 scan_done(struct work *work)
 {
 	struct listing *l = CONTAINER_OF(work, struct listing, work);
+
+	tidy(l);
 
 	if (!l->failed && l->conn != NULL) {
 		start_page(l);

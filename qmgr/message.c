@@ -9,6 +9,7 @@
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
 #include "lib/proto/address.h"
+#include "qmgr/segments.h"
 
 /* A message becomes known, is opened page by page, and is forgotten. */
 
@@ -68,6 +69,9 @@ message_add(
 	m->dir = dir;
 	m->read_fd = -1;
 	queue_id_text(id, m->log.qid);
+	list_init(&m->seg_link);
+	if (queue_id_us(id) > q->bound_us)
+		q->bound_us = queue_id_us(id);
 	list_init(&m->sent);
 	list_init(&m->failed);
 	list_init(&m->told);
@@ -110,6 +114,7 @@ message_forget(struct message *m)
 	BUG_ON(m->busy || !list_empty(&m->sent) || !list_empty(&m->failed) ||
 	    !list_empty(&m->told) ||
 	       !list_empty(&m->deferred) || !list_empty(&m->held));
+	segment_left(m);
 	scheduler_forget(m->q->sched, &m->sched);
 	message_close(m);
 	qmgr_pump_soon(m->q);
@@ -304,6 +309,22 @@ message_load(struct message *m)
 	m->busy = true;
 	m->work = (struct work){ .run = read_page, .done = page_read };
 	work_submit(m->q->loop, WORK_NAME, &m->work);
+}
+
+void
+message_idle(struct message *m)
+{
+	m->busy = false;
+	if (m->load_next) {
+		m->load_next = false;
+		mem_free(m->page);
+		mem_free(m->page_status);
+		message_load(m);
+	} else if (m->edit != EDIT_NONE && m->sched.state == SCHED_WAITING) {
+		edit_ready(m);
+	} else {
+		message_step(m);
+	}
 }
 
 void

@@ -155,6 +155,7 @@ qmgr_start(struct daemon *d, struct err *e)
 	clock_start();
 	list_init(&q->agents);
 	list_init(&q->foreign);
+	list_init(&q->segments);
 	table_init(&q->expected);
 	if (queue_open(
 		daemon_common(d)->queue_directory, q->loop, &q->queue, e) != 0)

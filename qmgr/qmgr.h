@@ -16,11 +16,14 @@
 #include "lib/os/log.h"
 #include "lib/os/work.h"
 #include "lib/queue/queue.h"
+#include "qmgr/journal.h"
 #include "qmgr/qmgr_conf.h"
 #include "qmgr/scheduler.h"
 
 struct message;
 struct delivery;
+struct journal;
+struct journal_segment;
 
 struct qmgr {
 	struct daemon *daemon;
@@ -46,6 +49,16 @@ struct qmgr {
 	struct list agents;
 	uint32_t last_id;    /* of MSG_DELIVER */
 	struct list foreign; /* struct foreign, foreign.c */
+	/* the journal (segments.c, journal.c) */
+	struct list segments; /* struct journal_segment */
+	size_t segment_count;
+	uint32_t segment_number; /* the highest of all */
+	uint64_t segment_generation;
+	int64_t bound_us;	 /* no id known is later */
+	struct journal *journal; /* NULL: all is sealed, nothing is recorded */
+	struct timer *tick;
+	bool releasing;	  /* old segments of our own */
+	bool sweep_again; /* incoming/ is to be looked through once more */
 	unsigned bouncing;   /* calls to bounce under way */
 	bool peer_is_admin;  /* of the connection being accepted */
 	bool admin_group_known;
@@ -87,8 +100,14 @@ struct message {
 	struct sched_message sched;
 	struct qmgr *q;
 	struct work work;
+	struct journal_step step; /* instead of work, with a record */
 	bool busy;
 	enum queue_dir dir;
+	struct journal_segment *seg; /* has its record; NULL: it is sealed */
+	struct list seg_link;
+	uint64_t seg_at;
+	bool rebuilt; /* from its record */
+	bool moved;   /* to deferred/, and that is not flushed */
 	struct log_ctx log;
 	bool forced;		    /* try now, whatever the notes say */
 	bool expire;		    /* postsuper -e: at its next failure */
@@ -134,6 +153,8 @@ void qmgr_pump_soon(void *q);
 void message_load(struct message *m);
 /* Goes on with a message: writes results, bounces, ends. */
 void message_step(struct message *m);
+/* A step on its file, that was not one of its round, is over. */
+void message_idle(struct message *m);
 /* Takes all queued recipients out, so that the message comes to its end. */
 void message_withdraw(struct message *m);
 void message_close(struct message *m);

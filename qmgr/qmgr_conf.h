@@ -17,6 +17,7 @@ struct qmgr_conf {
 	int64_t local_destination_recipient_limit;
 	int64_t virtual_destination_recipient_limit;
 	int64_t transport_retry_time;
+	int64_t queue_journal_segment_size, queue_journal_segment_limit;
 };
 extern const struct param qmgr_params[];
 

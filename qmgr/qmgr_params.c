@@ -30,5 +30,10 @@ const struct param qmgr_params[] = {
 	    1000, "recipients of a message in one virtual delivery"),
 	PARAM_TIME(struct qmgr_conf, transport_retry_time, "60s",
 	    "rest of a transport that has no agent"),
+	PARAM_INT(struct qmgr_conf, queue_journal_segment_size, "8388608",
+	    1048576, 1073741824,
+	    "bytes of a segment of the journal; for new ones"),
+	PARAM_INT(struct qmgr_conf, queue_journal_segment_limit, "64", 1,
+	    10000, "segments of the journal; when all are full, mail waits"),
 	PARAM_END,
 };

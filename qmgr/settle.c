@@ -5,6 +5,8 @@
 
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
+#include "lib/queue/record.h"
+#include "qmgr/segments.h"
 
 /*
  * What the results of a round do to a message. Sent and bounced recipients
@@ -93,6 +95,12 @@ rcpt_written(struct rcpt *r)
 }
 
 /* ---- steps in a thread ---- */
+static enum rcpt_state
+mark_of(const struct rcpt *r)
+{
+	return r->action == RCPT_SENT ? RCPT_DONE : RCPT_BOUNCED;
+}
+
 /* Marks all of m->writing. */
 static int
 write_marks(struct message *m)
@@ -101,9 +109,8 @@ write_marks(struct message *m)
 	{
 		const struct rcpt *r = CONTAINER_OF(link, struct rcpt, link);
 
-		if (queue_mark_at(m->open->fd, r->mark_at,
-			r->action == RCPT_SENT ? RCPT_DONE : RCPT_BOUNCED,
-			&m->e) != 0)
+		if (queue_mark_at(
+			m->open->fd, r->mark_at, mark_of(r), &m->e) != 0)
 			return -1;
 	}
 	return 0;
@@ -135,7 +142,54 @@ run_corrupt(struct work *work)
 			     QUEUE_CORRUPT, &m->e) != 0;
 }
 
-/* Marks, notes, and the move to where it waits. */
+/* Its file is gone or damaged, and was never sealed: its record has it. */
+static void
+run_rebuild(struct work *work)
+{
+	struct message *m = CONTAINER_OF(work, struct message, work);
+
+	m->step_failed = queue_rebuild(m->q->queue, &m->seg->file, m->seg_at,
+			     m->sched.id, &m->e) != 0;
+}
+
+/* The same with a record in the journal. */
+static void
+step_remove(struct journal_step *s)
+{
+	struct message *m = CONTAINER_OF(s, struct message, step);
+
+	s->failed =
+	    queue_remove(m->q->queue, m->sched.id, m->dir, &s->e) != 0;
+}
+
+static void
+step_marks(struct journal_step *s)
+{
+	struct message *m = CONTAINER_OF(s, struct message, step);
+
+	s->failed = write_marks(m) != 0;
+	s->e = m->e;
+}
+
+/* May be called again when it failed in between. */
+static int
+move_to_deferred(struct message *m)
+{
+	if (m->dir != QUEUE_DEFERRED) {
+		if (queue_rename(m->q->queue, m->sched.id, m->dir,
+			QUEUE_DEFERRED, &m->e) != 0)
+			return -1;
+		m->dir = QUEUE_DEFERRED;
+		m->moved = true;
+	}
+	if (m->moved && queue_sync(m->q->queue, QUEUE_DEFERRED, m->sched.id,
+			    &m->e) != 0)
+		return -1;
+	m->moved = false;
+	return 0;
+}
+
+/* Marks, notes, and the move to where it waits: sealed. */
 static void
 run_defer(struct work *work)
 {
@@ -144,9 +198,9 @@ run_defer(struct work *work)
 	m->step_failed = write_marks(m) != 0 ||
 			 queue_message_notes(m->open, m->notes, m->note_count,
 			     m->next_try_s, &m->e) != 0 ||
-			 (m->dir != QUEUE_DEFERRED &&
-			     queue_move(m->q->queue, m->sched.id, m->dir,
-				 QUEUE_DEFERRED, &m->e) != 0);
+			 (m->dir == QUEUE_INCOMING &&
+			     queue_message_sync(m->open, &m->e) != 0) ||
+			 move_to_deferred(m) != 0;
 }
 
 /* ---- and back on the loop ---- */
@@ -226,32 +280,26 @@ qmgr_unstick(void *arg)
 }
 
 static void
-marks_done(struct work *work)
+marks_over(struct message *m)
 {
-	struct message *m = CONTAINER_OF(work, struct message, work);
-
-	m->busy = false;
 	if (m->step_failed) {
 		step_again(m);
 	} else {
 		m->done_count += count(&m->writing);
 		free_list(&m->writing);
 	}
-	if (m->load_next) {
-		m->load_next = false;
-		mem_free(m->page);
-		mem_free(m->page_status);
-		message_load(m);
-		return;
-	}
-	message_step(m);
+	message_idle(m);
 }
 
 static void
-remove_done(struct work *work)
+marks_done(struct work *work)
 {
-	struct message *m = CONTAINER_OF(work, struct message, work);
+	marks_over(CONTAINER_OF(work, struct message, work));
+}
 
+static void
+remove_over(struct message *m)
+{
 	m->busy = false;
 	if (m->step_failed) {
 		step_again(m);
@@ -263,6 +311,34 @@ remove_done(struct work *work)
 	log_event(&m->log, "queue", "removed");
 	edit_gone(m);
 	message_forget(m);
+}
+
+static void
+remove_done(struct work *work)
+{
+	remove_over(CONTAINER_OF(work, struct message, work));
+}
+
+static struct message *
+step_result(struct journal_step *s)
+{
+	struct message *m = CONTAINER_OF(s, struct message, step);
+
+	m->step_failed = s->failed;
+	m->e = s->e;
+	return m;
+}
+
+static void
+step_remove_done(struct journal_step *s)
+{
+	remove_over(step_result(s));
+}
+
+static void
+step_marks_done(struct journal_step *s)
+{
+	marks_over(step_result(s));
 }
 
 static void
@@ -292,7 +368,7 @@ defer_done(struct work *work)
 		step_again(m);
 		return;
 	}
-	m->dir = QUEUE_DEFERRED;
+	segment_left(m);
 	free_list(&m->writing);
 	free_list(&m->deferred);
 	m->forced = false;
@@ -384,11 +460,51 @@ next_try_s(const struct message *m)
 }
 
 static void
+submit_step(struct message *m, enum journal_type type,
+    void (*run)(struct journal_step *), void (*done)(struct journal_step *))
+{
+	m->busy = true;
+	m->step = (struct journal_step){
+		.type = type,
+		.id = m->sched.id,
+		.run = run,
+		.done = done,
+		/* Somebody waits for it. */
+		.flush = m->edit == EDIT_DELETE,
+	};
+	buf_init(&m->step.data, JOURNAL_MARK * LIMIT_RCPT);
+	LIST_EACH(&m->writing, link)
+	{
+		const struct rcpt *r = CONTAINER_OF(link, struct rcpt, link);
+
+		if (type != JOURNAL_DONE)
+			break;
+		journal_mark_put(&m->step.data,
+		    (struct journal_mark){ r->index,
+			record_mark_byte(mark_of(r)) });
+	}
+	journal_add(m->q->journal, &m->step);
+}
+
+static void
 start_remove(struct message *m)
 {
 	/* Marks are not worth a write to a file that goes. */
 	take_list(&m->writing, &m->sent);
-	submit(m, WORK_NAME, run_remove, remove_done);
+	if (m->q->journal != NULL)
+		submit_step(m, JOURNAL_REMOVED, step_remove, step_remove_done);
+	else
+		submit(m, WORK_NAME, run_remove, remove_done);
+}
+
+static void
+start_marks(struct message *m)
+{
+	take_list(&m->writing, &m->sent);
+	if (m->q->journal != NULL)
+		submit_step(m, JOURNAL_DONE, step_marks, step_marks_done);
+	else
+		submit(m, WORK_OTHER, run_marks, marks_done);
 }
 
 static void
@@ -412,6 +528,28 @@ wait_again(struct message *m, uint64_t due_ms)
 	qmgr_pump_soon(q);
 }
 
+static void
+rebuild_done(struct work *work)
+{
+	struct message *m = CONTAINER_OF(work, struct message, work);
+	const uint64_t later = (uint64_t)m->q->conf->minimal_backoff_time;
+
+	m->busy = false;
+	if (m->step_failed)
+		log_warning(&m->log, "%s", m->e.text);
+	else
+		log_info(&m->log, "made anew from the journal");
+	m->rebuilt = !m->step_failed;
+	wait_again(m, now_ms() + (m->step_failed ? later : 0));
+}
+
+static bool
+can_rebuild(const struct message *m)
+{
+	return m->dir == QUEUE_INCOMING && m->seg != NULL && !m->rebuilt &&
+	       m->edit == EDIT_NONE;
+}
+
 /* All recipients have their results, the failed ones their bounce. */
 static void
 finish(struct message *m)
@@ -426,10 +564,19 @@ finish(struct message *m)
 	case VERDICT_RETRY:
 		break;
 	case VERDICT_GONE:
+		if (can_rebuild(m)) {
+			submit(m, WORK_OTHER, run_rebuild, rebuild_done);
+			return;
+		}
 		edit_gone(m);
 		message_forget(m);
 		return;
 	case VERDICT_CORRUPT:
+		if (can_rebuild(m) && list_empty(&m->sent) &&
+		    list_empty(&m->deferred)) {
+			submit(m, WORK_OTHER, run_rebuild, rebuild_done);
+			return;
+		}
 		free_list(&m->sent);
 		free_list(&m->deferred);
 		submit(m, WORK_NAME, run_corrupt, corrupt_done);
@@ -444,6 +591,8 @@ finish(struct message *m)
 		    m, now_ms() + (uint64_t)m->q->conf->minimal_backoff_time);
 	else if (whole || m->edit == EDIT_DELETE)
 		start_remove(m);
+	else if (m->q->journal != NULL && !list_empty(&m->sent))
+		start_marks(m); /* their record comes first */
 	else
 		start_defer(m);
 }
@@ -469,7 +618,6 @@ message_step(struct message *m)
 	if (over) {
 		finish(m);
 	} else if (!list_empty(&m->sent)) {
-		take_list(&m->writing, &m->sent);
-		submit(m, WORK_OTHER, run_marks, marks_done);
+		start_marks(m);
 	}
 }

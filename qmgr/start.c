@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "qmgr/agents.h"
+#include "qmgr/segments.h"
 
 #include <errno.h>
 #include <string.h>
@@ -8,10 +8,11 @@
 #include "lib/base/mem.h"
 
 /*
- * What is in the directories becomes known: at the start all of active/ and
- * deferred/; when an acceptor's connection ends without a farewell, what its
- * slot has in active/. And what never was answered, in incoming/, goes: of an
- * acceptor that died, of everyone who is not there some time after the start.
+ * What is in the directories becomes known: at the start what the journal
+ * says, and all of active/ and deferred/; when an acceptor's connection ends
+ * without a farewell, what its slot has in active/ and in the journal. And
+ * what never was answered, in incoming/, goes: of an acceptor that died, of
+ * everyone who is not there some time after the start.
  */
 
 enum {
@@ -31,10 +32,9 @@ struct scan {
 	enum queue_dir dir;
 	int slot;	    /* -1: all */
 	int64_t before_us;  /* incoming/: ids older than this go */
-	uint8_t living[32]; /* incoming/, slot -1: slots to leave alone */
+	uint8_t living[32]; /* incoming/: slots to leave alone */
 	struct found *found;
 	size_t count, room;
-	unsigned removed;
 	struct err e;
 	bool failed;
 };
@@ -46,8 +46,8 @@ is_meant(const struct scan *s, struct queue_id id)
 
 	if (s->dir == QUEUE_INCOMING && queue_id_us(id) >= s->before_us)
 		return false;
-	if (s->slot >= 0)
-		return slot == (unsigned)s->slot;
+	if (s->slot >= 0 && slot != (unsigned)s->slot)
+		return false;
 	return (s->living[slot / 8] >> slot % 8 & 1) == 0;
 }
 
@@ -72,12 +72,66 @@ run_scan(struct work *work)
 	struct scan *s = CONTAINER_OF(work, struct scan, work);
 
 	s->failed = queue_scan(s->q->queue, s->dir, on_entry, s, &s->e) != 0;
-	if (s->dir != QUEUE_INCOMING)
-		return;
+}
+
+/* ---- what goes from incoming/ ---- */
+static void
+run_clean(struct work *work)
+{
+	const struct scan *s = CONTAINER_OF(work, struct scan, work);
+
 	for (size_t i = 0; i < s->count; i++)
-		if (queue_remove(
-			s->q->queue, s->found[i].id, QUEUE_INCOMING, NULL) == 0)
-			s->removed++;
+		queue_remove(
+		    s->q->queue, s->found[i].id, QUEUE_INCOMING, NULL);
+}
+
+static void
+clean_done(struct work *work)
+{
+	struct scan *s = CONTAINER_OF(work, struct scan, work);
+
+	log_info(NULL, "%zu unfinished messages removed from incoming/",
+	    s->count);
+	s->q->scans--;
+	mem_free(s->found);
+	mem_free(s);
+}
+
+/* Of what was found only that which nobody knows: the others were accepted.
+ * False when that is not certain yet. */
+static bool
+leave_unknown(struct scan *s)
+{
+	size_t n = 0;
+	bool certain = true;
+
+	for (size_t i = 0; i < s->count; i++) {
+		const struct queue_id id = s->found[i].id;
+
+		if (scheduler_find(s->q->sched, id) != NULL)
+			continue;
+		if (segments_settled(s->q, queue_id_slot(id)))
+			s->found[n++] = s->found[i];
+		else
+			certain = false;
+	}
+	s->count = n;
+	return certain;
+}
+
+static void
+clean_incoming(struct scan *s)
+{
+	if (!leave_unknown(s))
+		s->q->sweep_again = true;
+	if (s->count == 0) {
+		s->q->scans--;
+		mem_free(s->found);
+		mem_free(s);
+		return;
+	}
+	s->work = (struct work){ .run = run_clean, .done = clean_done };
+	work_submit(s->q->loop, WORK_NAME, &s->work);
 }
 
 /* Notes were written at the last try: the same rule gives the same time. */
@@ -101,12 +155,13 @@ scan_done(struct work *work)
 	if (s->failed)
 		log_error(
 		    NULL, "scan of %s/: %s", queue_dir_name(s->dir), s->e.text);
-	for (size_t i = 0; s->dir != QUEUE_INCOMING && i < s->count; i++)
+	if (s->dir == QUEUE_INCOMING) {
+		clean_incoming(s);
+		return;
+	}
+	for (size_t i = 0; i < s->count; i++)
 		message_add(
 		    q, s->found[i].id, s->dir, due_ms(q, s, &s->found[i]));
-	if (s->removed > 0)
-		log_info(NULL, "%u unfinished messages removed from incoming/",
-		    s->removed);
 	mem_free(s->found);
 	mem_free(s);
 	q->scans--;
@@ -121,8 +176,10 @@ qmgr_scan(struct qmgr *q, enum queue_dir dir, int slot)
 	s->dir = dir;
 	s->slot = slot;
 	s->before_us = clock_wall_us();
-	if (slot < 0 && dir == QUEUE_INCOMING)
-		memcpy(s->living, q->slots, sizeof(s->living));
+	if (dir == QUEUE_INCOMING)
+		slots_living(q, s->living);
+	for (size_t i = 0; dir == QUEUE_INCOMING && i < sizeof(q->slots); i++)
+		s->living[i] |= q->slots[i];
 	s->work = (struct work){ .run = run_scan, .done = scan_done };
 	q->scans++;
 	work_submit(q->loop, WORK_OTHER, &s->work);
@@ -140,6 +197,7 @@ on_acceptor(struct request *r, struct msg_in *in, void *arg)
 		return -1;
 	c->slot = (int)slot;
 	c->q->slots[slot / 8] |= (uint8_t)(1U << slot % 8);
+	segments_claim(c, in);
 	request_drop(&r);
 	return 0;
 }
@@ -154,6 +212,8 @@ on_new(struct request *r, struct msg_in *in, void *arg)
 	(void)arg;
 	if (!queue_id_parse(msg_need(in, F_QID, QUEUE_ID_TEXT), &id))
 		return -1;
+	if (msg_has(in, F_SEGMENT))
+		return segments_new(c, r, in, id);
 	m = message_add(c->q, id, QUEUE_ACTIVE, 0);
 	if (m != NULL)
 		m->log.trace = in->trace;
@@ -181,6 +241,7 @@ acceptor_lost(struct conn *c)
 	struct qmgr *q = c->q;
 
 	q->slots[c->slot / 8] &= (uint8_t) ~(1U << c->slot % 8);
+	segments_lost(c);
 	if (c->farewell || q->leaving)
 		return;
 	qmgr_scan(q, QUEUE_ACTIVE, c->slot);
@@ -250,6 +311,45 @@ qmgr_registered(struct qmgr *q, uint32_t pid)
 		start_dispatching(q);
 }
 
+static void
+log_recovery(const struct queue_recovery *r)
+{
+	char old_id[QUEUE_ID_TEXT], new_id[QUEUE_ID_TEXT];
+
+	for (size_t i = 0; i < r->twin_count; i++) {
+		queue_id_text(r->twins[i].old_id, old_id);
+		queue_id_text(r->twins[i].new_id, new_id);
+		log_warning(NULL, "two messages had the id %s: one is %s now",
+		    old_id, new_id);
+	}
+	if (r->segment_count > 0)
+		log_info(NULL,
+		    "journal: %zu messages, %u of them made anew; %u removed, "
+		    "%u never answered",
+		    r->live_count, r->rebuilt, r->removed, r->discarded);
+}
+
+/* Before the loop runs: nobody is served yet. */
+static int
+recover_journal(struct qmgr *q, struct err *e)
+{
+	struct queue_recovery r;
+	uint8_t living[32];
+	bool used;
+
+	slots_living(q, living);
+	if (queue_recover(q->queue, living, &r, e) != 0)
+		return err_wrap(e, "recovery");
+	log_recovery(&r);
+	used = r.segment_count > 0;
+	segments_start(q, &r);
+	queue_recovery_release(&r);
+	if (used ||
+	    daemon_common(q->daemon)->queue_commit == QUEUE_COMMIT_GROUP)
+		journal_start(q);
+	return 0;
+}
+
 int
 qmgr_recover(struct qmgr *q, struct err *e)
 {
@@ -261,6 +361,8 @@ qmgr_recover(struct qmgr *q, struct err *e)
 		if (queue_lock(q->queue, true, &q->lock_fd, e) != 0)
 			return -1;
 	}
+	if (recover_journal(q, e) != 0)
+		return -1;
 	q->grace = timer_new(q->loop, on_grace, q);
 	q->incoming = timer_new(q->loop, on_incoming, q);
 	timer_start(q->grace, GRACE_MS);

@@ -110,6 +110,8 @@ open_parts(struct service *s, struct err *e)
 	s->resolver = daemon_connect(s->daemon, "resolver");
 	s->qmgr = qmgr_client_new(s->loop,
 	    daemon_socket(s->daemon, "qmgr", false, path), (uint8_t)slot);
+	if (s->common->queue_commit == QUEUE_COMMIT_GROUP)
+		qmgr_client_group(s->qmgr, s->queue);
 	if (router_open(daemon_conf(s->daemon), user_client_users(s->users),
 		&s->router, e) != 0)
 		return -1;

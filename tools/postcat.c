@@ -212,7 +212,8 @@ show_id(struct queue *q, const char *text, unsigned parts)
 		tool_fatal("bad mail queue ID: %s", text);
 	for (enum queue_dir d = 0; d < QUEUE_DIRS; d++) {
 		if (queue_message_open(q, d, id, O_RDONLY, true, &m, &e) != 0) {
-			if (e.sysno == ENOENT)
+			/* In incoming/ it may be half written. */
+			if (e.sysno == ENOENT || d == QUEUE_INCOMING)
 				continue;
 			tool_fatal("open queue file %s: %s", text, e.text);
 		}

@@ -105,8 +105,8 @@ direct_one(void *arg, struct queue_id id, int64_t mtime_s)
 static void
 list_directly(const char *directory, struct listing *l)
 {
-	static const enum queue_dir dirs[] = { QUEUE_ACTIVE, QUEUE_DEFERRED,
-		QUEUE_HOLD };
+	static const enum queue_dir dirs[] = { QUEUE_INCOMING, QUEUE_ACTIVE,
+		QUEUE_DEFERRED, QUEUE_HOLD };
 	struct direct d = { .l = l };
 	struct err e;
 

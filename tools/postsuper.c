@@ -12,6 +12,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/mail/queue_msg.h"
+#include "lib/queue/recover.h"
 #include "tools/common/queue_tool.h"
 #include "tools/common/tool.h"
 
@@ -272,8 +273,12 @@ open_session(struct session *s, const char *directory)
 	s->fd = -1;
 	if (queue_open(directory, NULL, &s->queue, &e) != 0)
 		tool_fatal("%s", e.text);
-	if (queue_lock(s->queue, false, &lock, &e) == 0)
+	if (queue_lock(s->queue, false, &lock, &e) == 0) {
+		/* Some may be in the journal only. */
+		if (queue_recover_sealed(s->queue, &e) != 0)
+			tool_fatal("%s", e.text);
 		return;
+	}
 	if (e.sysno == EACCES)
 		tool_fatal("use of this command is reserved for the "
 			   "superuser");

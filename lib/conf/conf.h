@@ -133,6 +133,7 @@ const char *conf_next(struct conf *c, const char *after);
 const struct param *conf_row(struct conf *c, const char *name);
 
 /* ---- common ---- */
+enum queue_commit { QUEUE_COMMIT_FILE, QUEUE_COMMIT_GROUP };
 /* What nearly every process needs. */
 struct common_conf {
 	const char *queue_directory;
@@ -162,6 +163,7 @@ struct common_conf {
 	const char *always_bcc, *sender_bcc_maps, *recipient_bcc_maps;
 	const char *message_drop_headers, *undisclosed_recipients_header;
 	bool always_add_missing_headers;
+	int queue_commit; /* enum queue_commit */
 	int64_t message_size_limit, mailbox_size_limit;
 	const char *mail_owner;  /* "chappe" */
 	const char *smtpd_owner, *net_owner, *auth_owner, *login_owner;

@@ -29,7 +29,10 @@
 	X(MSG_COMPANY, 190)     /* child: another process would have work */   \
 	/* qmgr, from accepting processes */                                   \
 	X(MSG_QMGR_NEW, 30)     /* a durable message is in the queue */        \
-	X(MSG_QMGR_ACCEPTOR, 31)/* I accept mail: F_SLOT */                    \
+	X(MSG_QMGR_ACCEPTOR, 31)/* I accept mail: F_SLOT, F_HELD groups */     \
+	X(MSG_SEGMENT_WANT, 120)/* a journal segment is wanted */              \
+	X(MSG_SEGMENT, 121)     /* answer: fd, F_SEGMENT F_GENERATION F_SIZE */\
+	X(MSG_SEGMENT_FULL, 122)/* F_SEGMENT F_GENERATION F_PLACE: its end */  \
 	/* qmgr, from delivery agents */                                       \
 	X(MSG_AGENT, 40)        /* I am F_SERVICE, F_CREDIT; F_RUNNING groups */\
 	X(MSG_DELIVER, 41)      /* qmgr: a message and recipients */           \
@@ -120,6 +123,13 @@
 	X(F_DIAGNOSTIC, 47)/* text: remote reply for a DSN */                  \
 	X(F_ACTION, 48)    /* u64: enum of rcpt_action */                      \
 	X(F_ACTIVE_US, 49) /* u64: when the message became active */           \
+	X(F_SEGMENT, 100)  /* u64: number of a journal segment */              \
+	X(F_GENERATION, 101) /* u64: of its use */                             \
+	X(F_PLACE, 102)    /* u64: of a record in it */                        \
+	X(F_PLACE_END, 103)/* u64: behind the record */                        \
+	X(F_BOUND_US, 104) /* u64: ids must be later */                        \
+	X(F_HELD, 105)     /* group: F_SEGMENT F_GENERATION */                 \
+	X(F_CONTENT_CRC, 106) /* u64: CRC-32C of the content */                \
 	X(F_USER, 60)      /* text: login name */                              \
 	X(F_FOUND, 61)     /* u64: 1 yes */                                    \
 	X(F_UID, 62)       /* u64 */                                           \

@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lib/mail/qmgr_client.h"
 
+#include <string.h>
+#include <unistd.h>
+
 #include "lib/base/mem.h"
 #include "lib/ipc/channel.h"
 
-enum { ANSWER_MS = 300000, FAREWELL_MS = 2000 };
+enum { ANSWER_MS = 300000, FAREWELL_MS = 2000, SEGMENT_MS = 30000 };
 
 struct qmgr_client {
 	struct loop *loop;
 	char *path;
 	uint8_t slot;
 	struct client *client;
+	struct queue *queue; /* NULL: each message is sealed by itself */
 	struct timer *timer;
 	size_t unanswered;
 	bool doubt; /* qmgr may not have heard of all */
@@ -22,10 +26,20 @@ static void
 say_who(void *arg, struct channel *c)
 {
 	struct qmgr_client *q = arg;
+	struct queue_place held[2];
 	struct msg_out m;
+	size_t count = 0;
 
+	if (q->queue != NULL)
+		count = queue_group_held(q->queue, held);
 	msg_begin(&m, MSG_QMGR_ACCEPTOR, 0, 0);
 	msg_put_u64(&m, F_SLOT, q->slot);
+	for (size_t i = 0; i < count; i++) {
+		msg_group_begin(&m, F_HELD);
+		msg_put_u64(&m, F_SEGMENT, held[i].segment);
+		msg_put_u64(&m, F_GENERATION, held[i].generation);
+		msg_group_end(&m);
+	}
 	channel_send(c, &m);
 	msg_out_release(&m);
 }
@@ -41,6 +55,9 @@ connect_anew(struct qmgr_client *q)
 		.arg = q };
 
 	client_free(&q->client);
+	/* With it went what was asked for. */
+	if (q->queue != NULL)
+		queue_group_forget(q->queue);
 	q->client = client_new(q->loop, &o);
 }
 
@@ -88,6 +105,70 @@ answered(void *arg, struct msg_in *m, const struct err *e)
 		timer_start(q->timer, 0);
 }
 
+/* ---- journal segments ---- */
+static void
+segment_answered(void *arg, struct msg_in *m, const struct err *e)
+{
+	struct qmgr_client *q = arg;
+	struct queue_segment s = { .fd = -1 };
+
+	if (e != NULL && strcmp(e->dsn, "4.3.1") == 0) {
+		queue_group_none(q->queue);
+		return;
+	}
+	if (e == NULL && m->type == MSG_SEGMENT) {
+		s.number = msg_get_u32(m, F_SEGMENT);
+		s.generation = msg_get_u64(m, F_GENERATION);
+		s.size = msg_get_u64(m, F_SIZE);
+		queue_set_bound(
+		    q->queue, (int64_t)msg_get_u64(m, F_BOUND_US));
+		s.fd = msg_take_fd(m);
+	}
+	if (s.fd < 0 || m->bad || s.generation == 0) {
+		if (s.fd >= 0)
+			close(s.fd);
+		queue_group_forget(q->queue);
+		return;
+	}
+	queue_group_give(q->queue, &s);
+}
+
+static void
+want_segment(void *arg)
+{
+	struct qmgr_client *q = arg;
+	struct msg_out m;
+
+	msg_begin(&m, MSG_SEGMENT_WANT, 0, 0);
+	client_call(q->client, &m, SEGMENT_MS, segment_answered, q);
+	msg_out_release(&m);
+}
+
+/* When qmgr is not there it finds out by itself. */
+static void
+segment_full(void *arg, uint32_t number, uint64_t generation, uint64_t end)
+{
+	struct qmgr_client *q = arg;
+	struct msg_out m;
+
+	msg_begin(&m, MSG_SEGMENT_FULL, 0, 0);
+	msg_put_u64(&m, F_SEGMENT, number);
+	msg_put_u64(&m, F_GENERATION, generation);
+	msg_put_u64(&m, F_PLACE, end);
+	client_notify(q->client, &m);
+	msg_out_release(&m);
+}
+
+void
+qmgr_client_group(struct qmgr_client *q, struct queue *queue)
+{
+	static const struct queue_group_ops ops = { want_segment,
+		segment_full };
+
+	q->queue = queue;
+	queue_group(queue, &ops, q);
+}
+
 struct qmgr_client *
 qmgr_client_new(struct loop *loop, const char *path, uint8_t slot)
 {
@@ -118,6 +199,7 @@ qmgr_client_message(struct qmgr_client *q, struct queue_id id, uint64_t size,
     uint32_t rcpt_count, uint64_t trace)
 {
 	char text[QUEUE_ID_TEXT];
+	struct queue_place place;
 	struct msg_out m;
 
 	queue_id_text(id, text);
@@ -125,6 +207,12 @@ qmgr_client_message(struct qmgr_client *q, struct queue_id id, uint64_t size,
 	msg_put_str(&m, F_QID, text);
 	msg_put_u64(&m, F_SIZE, size);
 	msg_put_u64(&m, F_RCPT_COUNT, rcpt_count);
+	if (q->queue != NULL && queue_commit_place(q->queue, id, &place)) {
+		msg_put_u64(&m, F_SEGMENT, place.segment);
+		msg_put_u64(&m, F_GENERATION, place.generation);
+		msg_put_u64(&m, F_PLACE, place.at);
+		msg_put_u64(&m, F_PLACE_END, place.end);
+	}
 	q->unanswered++;
 	client_call(q->client, &m, ANSWER_MS, answered, q);
 	msg_out_release(&m);

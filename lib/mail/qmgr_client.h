@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "lib/os/loop.h"
-#include "lib/queue/queue_id.h"
+#include "lib/queue/queue.h"
 
 struct qmgr_client;
 
@@ -24,8 +24,14 @@ struct qmgr_client *qmgr_client_new(struct loop *loop, const char *path,
     uint8_t slot);
 void qmgr_client_free(struct qmgr_client **q);
 
+/* This process's commits go by group commit (queue_commit = group): it gets
+ * its journal segments over this connection, and messages are told of with
+ * their place in them. The queue lives longer than q. */
+void qmgr_client_group(struct qmgr_client *q, struct queue *queue);
+
 /* A message that would survive a power cut is in the queue: its content's
- * size in bytes and its number of recipients. */
+ * size in bytes and its number of recipients. Called from inside its commit's
+ * queue_commit_fn, which knows its place in the journal. */
 void qmgr_client_message(struct qmgr_client *q, struct queue_id id,
     uint64_t size, uint32_t rcpt_count, uint64_t trace);
 

@@ -260,6 +260,14 @@ fs_sync_dir(int dir_fd, struct err *e)
 }
 
 int
+fs_sync_all(int fd, struct err *e)
+{
+	if (step_fails() || syncfs(fd) != 0)
+		return err_sys(e, "syncfs");
+	return 0;
+}
+
+int
 fs_truncate(int fd, off_t size, struct err *e)
 {
 	if (step_fails() || ftruncate(fd, size) != 0)

@@ -48,6 +48,10 @@ int fs_datasync(int fd, struct err *e);
 /* fsync of a directory: names made and removed in it become durable. */
 int fs_sync_dir(int dir_fd, struct err *e);
 
+/* syncfs(2): all of the file system that fd is on. Reports what went wrong
+ * there since fd was opened. */
+int fs_sync_all(int fd, struct err *e);
+
 int fs_truncate(int fd, off_t size, struct err *e);
 int fs_rename(int from_dir, const char *from, int to_dir, const char *to,
     struct err *e);

@@ -139,7 +139,10 @@ ask(struct group *g)
 static void
 on_again(void *arg)
 {
-	ask(arg);
+	struct group *g = arg;
+
+	if (g->now.fd < 0 || g->at > g->now.size / 2)
+		ask(g);
 }
 
 /* Nothing more goes into this segment. */
@@ -288,8 +291,14 @@ group_new(struct loop *loop, const struct queue_group_ops *ops, void *arg)
 	g->again = timer_new(loop, on_again, g);
 	list_init(&g->waiting);
 	list_init(&g->batch);
-	ask(g);
 	return g;
+}
+
+void
+group_prepare(struct group *g)
+{
+	if (g->now.fd < 0 && !timer_active(g->again))
+		ask(g);
 }
 
 void
@@ -337,7 +346,8 @@ void
 group_forget(struct group *g)
 {
 	g->asked = g->refused = false;
-	timer_start(g->again, ASK_MS);
+	if (g->now.fd >= 0)
+		timer_start(g->again, ASK_MS);
 }
 
 size_t

@@ -44,6 +44,8 @@ void group_none(struct group *g);
 void group_forget(struct group *g);
 size_t group_held(const struct group *g, struct queue_place out[2]);
 
+/* A message is on its way: a segment is asked for, if there is none. */
+void group_prepare(struct group *g);
 /* Takes an entry of at most GROUP_FILE_MAX bytes; false: there is no segment
  * now, it has to be sealed by itself. */
 bool group_add(struct group *g, struct group_entry *entry);

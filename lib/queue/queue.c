@@ -86,6 +86,7 @@ queue_open(const char *queue_directory, struct loop *loop, struct queue **out,
 		return err_sys(e, "open %s", queue_directory);
 	q = MEM_NEW(q);
 	q->fd = fd;
+	q->sync_fd = -1;
 	q->loop = loop;
 	*out = q;
 	return 0;
@@ -97,6 +98,8 @@ queue_close(struct queue **q)
 	if (*q == NULL)
 		return;
 	group_free(&(*q)->group);
+	if ((*q)->sync_fd >= 0)
+		close((*q)->sync_fd);
 	close((*q)->fd);
 	mem_free(*q);
 	*q = NULL;
@@ -200,30 +203,60 @@ queue_free_space(
 }
 
 int
-queue_move(struct queue *q, struct queue_id id, enum queue_dir from,
+queue_rename(struct queue *q, struct queue_id id, enum queue_dir from,
     enum queue_dir to, struct err *e)
 {
 	char old_name[QUEUE_NAME], new_name[QUEUE_NAME];
 
 	queue_name(from, id, old_name);
 	queue_name(to, id, new_name);
-	if (fs_rename(q->fd, old_name, q->fd, new_name, e) != 0)
+	return fs_rename(q->fd, old_name, q->fd, new_name, e);
+}
+
+int
+queue_sync(struct queue *q, enum queue_dir dir, struct queue_id id,
+    struct err *e)
+{
+	return queue_sync_dir(q, dir, id, e);
+}
+
+int
+queue_sync_all(struct queue *q, struct err *e)
+{
+	BUG_ON(q->sync_fd < 0);
+	return fs_sync_all(q->sync_fd, e);
+}
+
+int
+queue_move(struct queue *q, struct queue_id id, enum queue_dir from,
+    enum queue_dir to, struct err *e)
+{
+	if (queue_rename(q, id, from, to, e) != 0)
 		return -1;
 	/* The target's flush makes both sides durable (FORMATS.md). */
 	return queue_sync_dir(q, to, id, e);
 }
 
 int
-queue_seal(struct queue *q, struct queue_id id, enum queue_dir to,
+queue_flush(struct queue *q, struct queue_id id, enum queue_dir dir,
     struct err *e)
 {
 	int fd, ret;
 
-	if (queue_open_file(q, QUEUE_INCOMING, id, O_RDONLY, &fd, e) != 0)
+	if (queue_open_file(q, dir, id, O_RDONLY, &fd, e) != 0)
 		return -1;
 	ret = fs_sync(fd, e);
 	close(fd);
-	return ret == 0 ? queue_move(q, id, QUEUE_INCOMING, to, e) : -1;
+	return ret;
+}
+
+int
+queue_seal(struct queue *q, struct queue_id id, enum queue_dir to,
+    struct err *e)
+{
+	if (queue_flush(q, id, QUEUE_INCOMING, e) != 0)
+		return -1;
+	return queue_move(q, id, QUEUE_INCOMING, to, e);
 }
 
 int
@@ -363,6 +396,15 @@ queue_lock(struct queue *q, bool wait, int *out_fd, struct err *e)
 		if (errno == EINTR)
 			continue;
 		err_sys(e, "lock pid/qmgr.lock");
+		close(fd);
+		return -1;
+	}
+	/* From now on it hears of what goes wrong. */
+	if (q->sync_fd < 0)
+		q->sync_fd =
+		    openat(q->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (q->sync_fd < 0) {
+		err_sys(e, "open the queue directory");
 		close(fd);
 		return -1;
 	}

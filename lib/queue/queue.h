@@ -129,7 +129,8 @@ int queue_writer_commit_sync(
  * Once a process has called queue_group, its commits of messages that fit
  * (some hundred KB, born in active/) go into a journal segment that qmgr has
  * given it, together with all others that wait: docs/DESIGN.md, "Group
- * commit". Without a segment each message is sealed by itself. */
+ * commit". Without a segment each message is sealed by itself; one is asked
+ * for when the first message begins. */
 struct queue_segment {
 	int fd; /* write-only; owned by the queue once given */
 	uint32_t number;
@@ -240,6 +241,16 @@ int queue_message_sync(struct queue_message *m, struct err *e);
 /* Durable rename between sealed places. */
 int queue_move(struct queue *q, struct queue_id id, enum queue_dir from,
     enum queue_dir to, struct err *e);
+/* The steps of queue_seal apart: the file's flush, the rename, and the flush
+ * of the directory that it is in then. */
+int queue_flush(struct queue *q, struct queue_id id, enum queue_dir dir,
+    struct err *e);
+int queue_rename(struct queue *q, struct queue_id id, enum queue_dir from,
+    enum queue_dir to, struct err *e);
+int queue_sync(struct queue *q, enum queue_dir dir, struct queue_id id,
+    struct err *e);
+/* All of the queue's file system; for the holder of queue_lock. */
+int queue_sync_all(struct queue *q, struct err *e);
 int queue_remove(
     struct queue *q, struct queue_id id, enum queue_dir dir, struct err *e);
 /* The same, durably: for what is answered to somebody. */

@@ -13,6 +13,7 @@ struct queue {
 	struct loop *loop;
 	struct queue_id_source source;
 	bool slot_set;
+	int sync_fd; /* for queue_sync_all, or -1 */
 	struct group *group; /* NULL: each message is sealed by itself */
 };
 

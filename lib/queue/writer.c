@@ -94,6 +94,8 @@ queue_writer_open(struct queue *q, const struct queue_envelope *env)
 	struct queue_writer *w = MEM_NEW(w);
 
 	BUG_ON(!q->slot_set);
+	if (q->group != NULL)
+		group_prepare(q->group);
 	w->q = q;
 	w->fd = -1;
 	w->id = queue_id_next(&q->source, clock_wall_us());

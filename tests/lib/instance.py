@@ -240,7 +240,8 @@ class Instance:
         _write(os.path.join(self.conf, "conf.d", "50-instance.cf"), "".join(
             "%s = %s\n" % pair for pair in self._settings().items()))
         _write(os.path.join(self.conf, "conf.d", "90-options.cf"), "".join(
-            "%s = %s\n" % tuple(o.split("=", 1)) for o in self.options))
+            "%s = %s\n" % tuple(o.split("=", 1))
+            for o in self._commit_option() + self.options))
 
     def _make(self):
         os.mkdir(os.path.join(self.dir, "log"))
@@ -260,6 +261,12 @@ class Instance:
         self._command(["newaliases"])
 
     # ---- starting and stopping ----
+
+    @staticmethod
+    def _commit_option():
+        """QUEUE_COMMIT in the environment: any test with either setting."""
+        setting = os.environ.get("QUEUE_COMMIT")
+        return ["queue_commit=" + setting] if setting else []
 
     def _identity(self):
         """setpriv's options for the user that the suite runs as."""

@@ -95,6 +95,9 @@ stop(void *arg)
 static void
 open_house(struct house *h, unsigned segments)
 {
+	const struct queue_envelope env = { .arrival_us = 1, .uid = -1 };
+	struct queue_writer *w;
+
 	*h = (struct house){ .allowed = segments };
 	snprintf(h->place, sizeof(h->place), "/tmp/chappe-group-XXXXXX");
 	assert_non_null(mkdtemp(h->place));
@@ -103,6 +106,9 @@ open_house(struct house *h, unsigned segments)
 	assert_int_equal(queue_make_dirs(h->q, NULL), 0);
 	queue_set_slot(h->q, SLOT);
 	queue_group(h->q, &ops, h);
+	/* A first message asks for a segment. */
+	w = queue_writer_open(h->q, &env);
+	queue_writer_abort(&w);
 	loop_later(h->loop, stop, h);
 	loop_run(h->loop);
 }

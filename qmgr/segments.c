@@ -1,0 +1,711 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "qmgr/segments.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "lib/base/limits.h"
+#include "lib/base/mem.h"
+#include "qmgr/seal.h"
+
+enum {
+	TICK_MS = 250,
+	CHECK_MS = 5000, /* at the latest after its oldest record */
+	RETRY_MS = 1000, /* when the disk did not take it */
+	OWN = 4,	 /* segments of qmgr beyond the limit */
+};
+
+/* ---- who lives ---- */
+void
+slots_living(struct qmgr *q, uint8_t out[32])
+{
+	char *path = mem_printf(
+	    "%s/pid/slots", daemon_common(q->daemon)->queue_directory);
+	const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	mem_free(path);
+	/* When it can't be read all may live: nothing is taken from them. */
+	memset(out, fd < 0 && errno != ENOENT ? 0xff : 0, 32);
+	for (int i = 0; fd >= 0 && i < QUEUE_SLOTS; i++) {
+		struct flock lock = {
+			.l_type = F_WRLCK,
+			.l_whence = SEEK_SET,
+			.l_start = i,
+			.l_len = 1,
+		};
+
+		if (fcntl(fd, F_OFD_GETLK, &lock) != 0 ||
+		    lock.l_type != F_UNLCK)
+			out[i / 8] |= (uint8_t)(1U << i % 8);
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
+static bool
+slot_lives(struct qmgr *q, uint32_t slot)
+{
+	uint8_t living[32];
+
+	slots_living(q, living);
+	return living[slot / 8] >> slot % 8 & 1;
+}
+
+/* ---- the table ---- */
+static struct journal_segment *
+segment_new(struct qmgr *q, const struct segment *file)
+{
+	struct journal_segment *s = MEM_NEW(s);
+
+	s->q = q;
+	s->file = *file;
+	list_init(&s->live);
+	list_init(&s->later);
+	list_push(&q->segments, &s->link);
+	q->segment_count++;
+	return s;
+}
+
+static struct journal_segment *
+find(struct qmgr *q, uint32_t number, uint64_t generation)
+{
+	LIST_EACH(&q->segments, link)
+	{
+		struct journal_segment *s =
+		    CONTAINER_OF(link, struct journal_segment, link);
+
+		if (s->file.head.number == number && !s->free &&
+		    s->file.head.generation == generation)
+			return s;
+	}
+	return NULL;
+}
+
+static void
+segment_drop(struct journal_segment *s)
+{
+	list_remove(&s->link);
+	s->q->segment_count--;
+	segment_close(&s->file);
+	mem_free(s);
+}
+
+void
+segment_release(struct journal_segment *s)
+{
+	s->free = true;
+}
+
+/* ---- a segment for somebody ---- */
+struct acquire {
+	struct work work;
+	struct qmgr *q;
+	struct journal_segment *segment;
+	bool make;
+	uint32_t number;
+	struct segment file;
+	int fd;
+	bool failed;
+	struct err e;
+	segment_fn_ready fn;
+	void *arg;
+};
+
+static void
+run_acquire(struct work *work)
+{
+	struct acquire *a = CONTAINER_OF(work, struct acquire, work);
+	const struct journal_head head = a->file.head;
+
+	a->failed = true;
+	if (a->make && segment_create(a->q->queue, a->number, head.size,
+			   &a->file, &a->e) != 0)
+		return;
+	a->file.head = head;
+	if (segment_head(&a->file, &a->e) != 0)
+		return;
+	a->failed = head.owner != JOURNAL_QMGR &&
+		    segment_writer(a->q->queue, a->number, &a->fd, &a->e) != 0;
+}
+
+static void
+acquire_failed(struct acquire *a)
+{
+	struct journal_segment *s = a->segment;
+
+	log_warning(NULL, "journal segment: %s", a->e.text);
+	s->file = a->file;
+	s->asking = false;
+	if (!a->make) {
+		s->free = true;
+	} else {
+		/* Without a head the next start removes what is left. */
+		segment_drop(s);
+	}
+	a->fn(a->arg, NULL, -1, &a->e);
+	mem_free(a);
+}
+
+static void
+acquire_done(struct work *work)
+{
+	struct acquire *a = CONTAINER_OF(work, struct acquire, work);
+	struct journal_segment *s = a->segment;
+
+	if (a->failed) {
+		acquire_failed(a);
+		return;
+	}
+	s->file = a->file;
+	s->asking = s->over = s->closing = false;
+	s->owner = NULL;
+	s->told = JOURNAL_RECORDS;
+	s->full_at = s->oldest_ms = s->retry_ms = s->needed = 0;
+	a->fn(a->arg, s, a->fd, NULL);
+	mem_free(a);
+}
+
+/* One that is free, or a new one; NULL: there are too many. (qmgr's own are
+ * not counted so closely: deliveries go on.) */
+static struct journal_segment *
+choose(struct qmgr *q, uint32_t owner, bool *out_make)
+{
+	const size_t limit = (size_t)q->conf->queue_journal_segment_limit +
+			     (owner == JOURNAL_QMGR ? OWN : 0);
+
+	LIST_EACH(&q->segments, link)
+	{
+		struct journal_segment *s =
+		    CONTAINER_OF(link, struct journal_segment, link);
+
+		if (s->free) {
+			*out_make = false;
+			return s;
+		}
+	}
+	*out_make = true;
+	if (q->segment_count >= limit)
+		return NULL;
+	return segment_new(q,
+	    &(struct segment){ .fd = -1,
+		.head = { .number = ++q->segment_number,
+		    .size = (uint64_t)q->conf->queue_journal_segment_size /
+			    JOURNAL_RECORDS * JOURNAL_RECORDS } });
+}
+
+void
+segment_acquire(
+    struct qmgr *q, uint32_t owner, segment_fn_ready fn, void *arg)
+{
+	struct acquire *a;
+	struct journal_segment *s;
+	struct err e;
+	bool make;
+
+	s = choose(q, owner, &make);
+	if (s == NULL) {
+		err_set(&e, ERR_TEMP, "4.3.1", "no free journal segment");
+		fn(arg, NULL, -1, &e);
+		return;
+	}
+	a = MEM_NEW(a);
+	a->q = q;
+	a->segment = s;
+	a->make = make;
+	a->file = s->file;
+	a->number = s->file.head.number;
+	a->file.head.owner = owner;
+	a->file.head.generation = ++q->segment_generation;
+	a->file.head.mark = JOURNAL_RECORDS;
+	a->file.head.bound_us = (uint64_t)q->bound_us;
+	a->fd = -1;
+	a->fn = fn;
+	a->arg = arg;
+	s->free = false;
+	s->asking = true;
+	a->work = (struct work){ .run = run_acquire, .done = acquire_done };
+	work_submit(q->loop, WORK_OTHER, &a->work);
+}
+
+/* ---- for an accepting process ---- */
+static void
+answer_segment(
+    void *arg, struct journal_segment *s, int fd, const struct err *e)
+{
+	struct request *r = arg;
+	struct server_conn *sc = request_conn(r);
+	struct msg_out m;
+
+	if (e != NULL) {
+		struct err none = *e;
+
+		/* Whatever was in the way, mail cannot be taken. */
+		err_set(&none, ERR_TEMP, "4.3.1", "%s", e->text);
+		request_error(&r, &none);
+		return;
+	}
+	s->owner = sc != NULL ? conn_of(sc) : NULL;
+	s->over = sc == NULL;
+	request_begin(r, &m, MSG_SEGMENT);
+	msg_put_fd(&m, fd);
+	msg_put_u64(&m, F_SEGMENT, s->file.head.number);
+	msg_put_u64(&m, F_GENERATION, s->file.head.generation);
+	msg_put_u64(&m, F_SIZE, s->file.head.size);
+	msg_put_u64(&m, F_BOUND_US, (uint64_t)s->q->bound_us);
+	request_answer(&r, &m);
+	msg_out_release(&m);
+	close(fd);
+}
+
+int
+on_segment_want(struct request *r, struct msg_in *in, void *arg)
+{
+	struct conn *c = conn_of(request_conn(r));
+	struct err e;
+
+	(void)arg;
+	if (in->bad || c->slot < 0)
+		return -1;
+	if (c->q->journal == NULL) {
+		err_set(&e, ERR_PERM, "4.3.5", "queue_commit is file here");
+		request_error(&r, &e);
+		return 0;
+	}
+	segment_acquire(c->q, (uint32_t)c->slot, answer_segment, r);
+	return 0;
+}
+
+int
+on_segment_full(struct request *r, struct msg_in *in, void *arg)
+{
+	struct qmgr *q = conn_of(request_conn(r))->q;
+	const uint64_t end = msg_get_u64(in, F_PLACE);
+	struct journal_segment *s;
+
+	(void)arg;
+	s = find(q, msg_get_u32(in, F_SEGMENT), msg_get_u64(in, F_GENERATION));
+	if (in->bad)
+		return -1;
+	if (s != NULL && end >= JOURNAL_RECORDS && end <= s->file.head.size) {
+		s->full_at = end;
+		s->over = s->told >= end && !s->scanning;
+		segment_go_on(s);
+	}
+	request_drop(&r);
+	return 0;
+}
+
+/* ---- messages become known ---- */
+void
+segment_join(struct journal_segment *s, struct message *m, uint64_t at)
+{
+	m->seg = s;
+	m->seg_at = at;
+	list_push(&s->live, &m->seg_link);
+}
+
+static void
+know(struct journal_segment *s, struct queue_id id, uint64_t at,
+    uint64_t trace)
+{
+	struct message *m = message_add(s->q, id, QUEUE_INCOMING, 0);
+
+	if (m == NULL)
+		return;
+	m->log.trace = trace;
+	segment_join(s, m, at);
+}
+
+static void
+told_until(struct journal_segment *s, uint64_t end)
+{
+	if (end <= s->told)
+		return;
+	s->told = end;
+	if (s->oldest_ms == 0)
+		s->oldest_ms = now_ms();
+	if (s->full_at != 0 && s->told >= s->full_at)
+		s->over = true;
+}
+
+/* A message told of while the segment was being read. */
+struct told_later {
+	struct list link;
+	struct request *request;
+	struct queue_id id;
+	uint64_t at, end, trace;
+};
+
+static void scan_tail(struct journal_segment *s, uint64_t to, bool closing);
+
+static void
+take_new(struct journal_segment *s, struct told_later *t)
+{
+	if (s->scanning) {
+		list_push(&s->later, &t->link);
+		return;
+	}
+	if (t->at > s->told) {
+		/* Of those before it we were not told. */
+		list_push(&s->later, &t->link);
+		scan_tail(s, t->at, false);
+		return;
+	}
+	if (t->at == s->told) {
+		know(s, t->id, t->at, t->trace);
+		told_until(s, t->end);
+	}
+	request_ok(&t->request);
+	mem_free(t);
+}
+
+int
+segments_new(struct conn *c, struct request *r, struct msg_in *in,
+    struct queue_id id)
+{
+	struct told_later *t;
+	struct journal_segment *s;
+	const uint64_t at = msg_get_u64(in, F_PLACE);
+	const uint64_t end = msg_get_u64(in, F_PLACE_END);
+
+	s = find(c->q, msg_get_u32(in, F_SEGMENT),
+	    msg_get_u64(in, F_GENERATION));
+	if (in->bad || at < JOURNAL_RECORDS || end <= at)
+		return -1;
+	if (s == NULL || end > s->file.head.size) {
+		log_warning(NULL,
+		    "slot %d: a message in a journal segment that it does "
+		    "not have",
+		    c->slot);
+		return -1;
+	}
+	t = MEM_NEW(t);
+	list_init(&t->link);
+	t->request = r;
+	t->id = id;
+	t->at = at;
+	t->end = end;
+	t->trace = in->trace;
+	take_new(s, t);
+	segment_go_on(s);
+	return 0;
+}
+
+/* ---- reading what nobody told ---- */
+struct tail {
+	struct work work;
+	struct journal_segment *segment;
+	uint64_t from, to, end;
+	struct queue_live *live;
+	size_t count;
+	bool failed;
+	struct err e;
+};
+
+static void
+run_tail(struct work *work)
+{
+	struct tail *t = CONTAINER_OF(work, struct tail, work);
+
+	t->failed = queue_recover_tail(t->segment->q->queue,
+			&t->segment->file, t->from, t->to, &t->live,
+			&t->count, &t->end, &t->e) != 0;
+}
+
+static void
+take_later(struct journal_segment *s)
+{
+	struct list all, *link;
+
+	list_init(&all);
+	while ((link = list_first(&s->later)) != NULL) {
+		list_remove(link);
+		list_push(&all, link);
+	}
+	while ((link = list_first(&all)) != NULL) {
+		list_remove(link);
+		take_new(s, CONTAINER_OF(link, struct told_later, link));
+	}
+}
+
+static void
+tail_done(struct work *work)
+{
+	struct tail *t = CONTAINER_OF(work, struct tail, work);
+	struct journal_segment *s = t->segment;
+
+	s->q->scans--;
+	s->scanning = false;
+	if (t->failed) {
+		log_warning(NULL, "journal segment %lu: %s",
+		    (unsigned long)s->file.head.number, t->e.text);
+		/* Once more, at a later tick: it is not over. */
+		s->retry_ms = now_ms() + RETRY_MS;
+		mem_free(t);
+		return;
+	}
+	for (size_t i = 0; i < t->count; i++)
+		know(s, t->live[i].id, t->live[i].at, 0);
+	if (t->count > 0)
+		log_info(NULL, "%zu messages found in the journal", t->count);
+	told_until(s, t->to != 0 ? t->to : t->end);
+	/* A process that came back goes on writing. */
+	if (s->closing && s->owner == NULL)
+		s->over = true;
+	s->closing = false;
+	mem_free(t->live);
+	mem_free(t);
+	take_later(s);
+	segment_go_on(s);
+}
+
+static void
+scan_tail(struct journal_segment *s, uint64_t to, bool closing)
+{
+	struct tail *t = MEM_NEW(t);
+
+	BUG_ON(s->scanning);
+	s->scanning = true;
+	s->closing = closing;
+	t->segment = s;
+	t->from = s->told;
+	t->to = to;
+	t->work = (struct work){ .run = run_tail, .done = tail_done };
+	s->q->scans++;
+	work_submit(s->q->loop, WORK_OTHER, &t->work);
+}
+
+/* ---- processes come and go ---- */
+static bool
+claims(struct msg_in *in, const struct journal_segment *s)
+{
+	struct msg_in g;
+	size_t cursor = 0;
+
+	while (msg_next(in, F_HELD, &cursor, &g))
+		if (msg_get_u32(&g, F_SEGMENT) == s->file.head.number &&
+		    msg_get_u64(&g, F_GENERATION) == s->file.head.generation)
+			return true;
+	return false;
+}
+
+void
+segments_claim(struct conn *c, struct msg_in *in)
+{
+	LIST_EACH(&c->q->segments, link)
+	{
+		struct journal_segment *s =
+		    CONTAINER_OF(link, struct journal_segment, link);
+
+		if (s->free || s->asking ||
+		    s->file.head.owner != (uint32_t)c->slot)
+			continue;
+		if (claims(in, s)) {
+			s->owner = c;
+			s->over = false;
+		} else if (s->owner == NULL && !s->over && !s->scanning) {
+			/* Of an earlier process with this slot, or given
+			 * back while there was no connection. */
+			scan_tail(s, 0, true);
+		}
+	}
+}
+
+void
+segments_lost(struct conn *c)
+{
+	LIST_EACH(&c->q->segments, link)
+	{
+		struct journal_segment *s =
+		    CONTAINER_OF(link, struct journal_segment, link);
+
+		if (s->owner != c)
+			continue;
+		s->owner = NULL;
+		if (!s->over && !s->scanning &&
+		    (c->farewell || !slot_lives(c->q, (uint32_t)c->slot)))
+			scan_tail(s, 0, true);
+	}
+}
+
+/* ---- checkpoints ---- */
+void
+segment_left(struct message *m)
+{
+	struct journal_segment *s = m->seg;
+
+	list_remove(&m->seg_link);
+	m->seg = NULL;
+	if (s != NULL && s->checking)
+		segment_go_on(s);
+}
+
+static void
+run_mark(struct work *work)
+{
+	struct journal_segment *s =
+	    CONTAINER_OF(work, struct journal_segment, work);
+
+	s->failed = segment_head(&s->next, &s->e) != 0;
+}
+
+static void
+mark_done(struct work *work)
+{
+	struct journal_segment *s =
+	    CONTAINER_OF(work, struct journal_segment, work);
+
+	s->heading = s->checking = false;
+	if (s->failed) {
+		log_warning(NULL, "journal segment %lu: %s",
+		    (unsigned long)s->file.head.number, s->e.text);
+		/* Its next head has another sequence number all the same. */
+		s->file.head.sequence = s->next.head.sequence;
+		s->retry_ms = now_ms() + RETRY_MS;
+		return;
+	}
+	s->file.head = s->next.head;
+	segment_go_on(s);
+}
+
+static void
+move_mark(struct journal_segment *s)
+{
+	s->heading = true;
+	s->next = s->file;
+	s->next.head.mark = s->target;
+	s->next.head.bound_us = (uint64_t)s->q->bound_us;
+	s->work = (struct work){ .run = run_mark, .done = mark_done };
+	work_submit(s->q->loop, WORK_FLUSH, &s->work);
+}
+
+/* Are all before the target sealed or finished? Those that are not, and that
+ * nobody is busy with, are sealed. */
+static bool
+seal_rest(struct journal_segment *s)
+{
+	struct seal_batch *b = NULL;
+	bool done = s->holds == 0;
+
+	LIST_EACH(&s->live, link)
+	{
+		struct message *m =
+		    CONTAINER_OF(link, struct message, seg_link);
+
+		if (m->seg_at >= s->target)
+			continue;
+		done = false;
+		if (!m->busy)
+			seal_add(s->q, &b, m);
+	}
+	seal_start(&b);
+	return done;
+}
+
+void
+segment_go_on(struct journal_segment *s)
+{
+	const uint64_t now = now_ms();
+
+	if (s->free || s->asking || s->heading || now < s->retry_ms ||
+	    s->file.head.owner == JOURNAL_QMGR)
+		return;
+	if (!s->checking && s->told > s->file.head.mark &&
+	    (s->over || now >= s->oldest_ms + CHECK_MS)) {
+		s->checking = true;
+		s->target = s->told;
+		s->oldest_ms = 0;
+	}
+	if (s->checking) {
+		if (seal_rest(s))
+			move_mark(s);
+		return;
+	}
+	if (s->over && !s->scanning && s->told == s->file.head.mark) {
+		s->owner = NULL;
+		s->free = true;
+	}
+}
+
+static void
+look_after(struct journal_segment *s)
+{
+	/* Who wrote it does not come back. */
+	if (!s->free && !s->asking && !s->over && !s->scanning &&
+	    s->owner == NULL && now_ms() >= s->retry_ms &&
+	    s->file.head.owner != JOURNAL_QMGR &&
+	    !slot_lives(s->q, s->file.head.owner))
+		scan_tail(s, 0, true);
+	segment_go_on(s);
+}
+
+bool
+segments_settled(struct qmgr *q, uint32_t slot)
+{
+	LIST_EACH(&q->segments, link)
+	{
+		const struct journal_segment *s =
+		    CONTAINER_OF(link, struct journal_segment, link);
+
+		if (s->file.head.owner == slot && !s->free && !s->over)
+			return false;
+	}
+	return true;
+}
+
+static void
+on_tick(void *arg)
+{
+	struct qmgr *q = arg;
+
+	if (q->sweep_again) {
+		q->sweep_again = false;
+		qmgr_scan(q, QUEUE_INCOMING, -1);
+	}
+	LIST_EACH(&q->segments, link)
+	look_after(CONTAINER_OF(link, struct journal_segment, link));
+	timer_start(q->tick, TICK_MS);
+}
+
+/* ---- the start ---- */
+static struct journal_segment *
+by_number(struct qmgr *q, uint32_t number)
+{
+	LIST_EACH(&q->segments, link)
+	{
+		struct journal_segment *s =
+		    CONTAINER_OF(link, struct journal_segment, link);
+
+		if (s->file.head.number == number)
+			return s;
+	}
+	return NULL;
+}
+
+void
+segments_start(struct qmgr *q, struct queue_recovery *r)
+{
+	for (size_t i = 0; i < r->segment_count; i++) {
+		struct recovered_segment *from = &r->segments[i];
+		struct journal_segment *s = segment_new(q, &from->segment);
+
+		s->told = from->end;
+		s->oldest_ms = now_ms();
+		/* qmgr's: journal.c says when they are not needed. */
+		s->over = s->file.head.owner == JOURNAL_QMGR;
+		from->segment.fd = -1;
+	}
+	for (size_t i = 0; i < r->live_count; i++) {
+		const struct queue_live *l = &r->live[i];
+		struct journal_segment *s = by_number(q, l->segment);
+
+		if (s != NULL)
+			know(s, l->id, l->at, 0);
+	}
+	q->segment_number = r->number_max;
+	q->segment_generation = r->generation_max;
+	q->bound_us = r->bound_us;
+	q->tick = timer_new(q->loop, on_tick, q);
+	timer_start(q->tick, TICK_MS);
+}
