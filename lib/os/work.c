@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "lib/base/mem.h"
@@ -16,9 +17,12 @@ struct queue {
 };
 
 struct pool {
+	pthread_mutex_t lock;
 	unsigned limit; /* threads at most */
+	unsigned patience; /* pieces that may wait for a thread at work */
 	unsigned started;
-	unsigned waiting; /* threads with nothing to do */
+	unsigned waiting; /* threads with nothing to do, not called */
+	unsigned called;  /* calls that no thread has answered yet */
 	unsigned queued;
 	struct queue queue;
 	pthread_cond_t more;
@@ -26,15 +30,22 @@ struct pool {
 };
 
 /* One set of pools for the process, as the contract says. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t finished = PTHREAD_COND_INITIALIZER;
+#define POOL(n, p)                                                            \
+	{                                                                     \
+		.lock = PTHREAD_MUTEX_INITIALIZER, .limit = (n),              \
+		.patience = (p), .more = PTHREAD_COND_INITIALIZER             \
+	}
+/* Name operations are short as a rule: to wake a thread for each would cost
+ * more than they do. */
 static struct pool pools[WORK_POOLS] = {
-	[WORK_FLUSH] = { .limit = 8, .more = PTHREAD_COND_INITIALIZER },
-	[WORK_NAME] = { .limit = 4, .more = PTHREAD_COND_INITIALIZER },
-	[WORK_OTHER] = { .limit = 4, .more = PTHREAD_COND_INITIALIZER },
+	[WORK_FLUSH] = POOL(8, 0),
+	[WORK_NAME] = POOL(4, 8),
+	[WORK_OTHER] = POOL(4, 0),
 };
+static pthread_mutex_t done_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t finished = PTHREAD_COND_INITIALIZER;
 static struct queue done_queue;
-static bool ending;
+static atomic_bool ending;
 static unsigned pending; /* touched by the loop's thread only */
 
 static void
@@ -57,32 +68,53 @@ take(struct queue *q)
 	return w;
 }
 
+static void
+run(struct work *w)
+{
+	bool first;
+
+	w->run(w);
+	pthread_mutex_lock(&done_lock);
+	first = done_queue.first == NULL;
+	put(&done_queue, w);
+	pthread_cond_signal(&finished);
+	/* Inside, since the loop lives until it has collected all. */
+	if (first)
+		loop_wake(w->loop);
+	pthread_mutex_unlock(&done_lock);
+}
+
+static void
+wait_for_call(struct pool *pool)
+{
+	pool->waiting++;
+	while (pool->called == 0 && !ending)
+		pthread_cond_wait(&pool->more, &pool->lock);
+	if (pool->called > 0)
+		pool->called--;
+}
+
 static void *
 thread_main(void *arg)
 {
 	struct pool *pool = arg;
 
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&pool->lock);
 	for (;;) {
 		struct work *w = take(&pool->queue);
 
 		if (w == NULL && ending)
 			break;
 		if (w == NULL) {
-			pool->waiting++;
-			pthread_cond_wait(&pool->more, &lock);
-			pool->waiting--;
+			wait_for_call(pool);
 			continue;
 		}
 		pool->queued--;
-		pthread_mutex_unlock(&lock);
-		w->run(w);
-		pthread_mutex_lock(&lock);
-		put(&done_queue, w);
-		loop_wake(w->loop);
-		pthread_cond_signal(&finished);
+		pthread_mutex_unlock(&pool->lock);
+		run(w);
+		pthread_mutex_lock(&pool->lock);
 	}
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&pool->lock);
 	return NULL;
 }
 
@@ -93,10 +125,10 @@ collect(void *arg)
 	struct queue ready;
 
 	(void)arg;
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&done_lock);
 	ready = done_queue;
 	done_queue = (struct queue){ 0 };
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&done_lock);
 	while (ready.first != NULL) {
 		struct work *w = take(&ready);
 
@@ -127,22 +159,42 @@ start_thread(struct pool *pool)
 		log_fatal(75, "cannot start a thread: %s", strerror(rc));
 }
 
+/* One more thread when there is much for those that are at work. True when
+ * one that waits is called. */
+static bool
+call_thread(struct pool *pool)
+{
+	const unsigned at_work = pool->started - pool->waiting;
+
+	if (pool->queued <= pool->patience * at_work)
+		return false;
+	if (pool->waiting > 0) {
+		pool->waiting--;
+		pool->called++;
+		return true;
+	}
+	if (pool->started < pool->limit)
+		start_thread(pool);
+	return false;
+}
+
 void
 work_submit(struct loop *loop, enum work_pool which, struct work *w)
 {
 	struct pool *pool = &pools[which];
+	bool call;
 
 	w->loop = loop;
 	loop_set_wake(loop, collect);
 	pending++;
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&pool->lock);
 	put(&pool->queue, w);
 	pool->queued++;
-	if (pool->queued > pool->waiting && pool->started < pool->limit)
-		start_thread(pool);
-	else
+	call = call_thread(pool);
+	pthread_mutex_unlock(&pool->lock);
+	/* Not inside: the thread would wake up to wait for the lock. */
+	if (call)
 		pthread_cond_signal(&pool->more);
-	pthread_mutex_unlock(&lock);
 }
 
 void
@@ -161,15 +213,16 @@ work_pending(void)
 static void
 end_threads(void)
 {
-	pthread_mutex_lock(&lock);
 	ending = true;
-	for (size_t i = 0; i < COUNT_OF(pools); i++)
-		pthread_cond_broadcast(&pools[i].more);
-	pthread_mutex_unlock(&lock);
 	for (size_t i = 0; i < COUNT_OF(pools); i++) {
-		while (pools[i].started > 0)
-			pthread_join(
-			    pools[i].threads[--pools[i].started], NULL);
+		struct pool *pool = &pools[i];
+
+		pthread_mutex_lock(&pool->lock);
+		pthread_cond_broadcast(&pool->more);
+		pthread_mutex_unlock(&pool->lock);
+		while (pool->started > 0)
+			pthread_join(pool->threads[--pool->started], NULL);
+		pool->waiting = pool->called = 0;
 	}
 	ending = false;
 }
@@ -179,10 +232,10 @@ work_finish(struct loop *loop)
 {
 	(void)loop;
 	while (pending > 0) {
-		pthread_mutex_lock(&lock);
+		pthread_mutex_lock(&done_lock);
 		while (done_queue.first == NULL)
-			pthread_cond_wait(&finished, &lock);
-		pthread_mutex_unlock(&lock);
+			pthread_cond_wait(&finished, &done_lock);
+		pthread_mutex_unlock(&done_lock);
 		collect(NULL);
 	}
 	end_threads();
