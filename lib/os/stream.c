@@ -85,7 +85,7 @@ rearm(struct stream *s)
 	case SEC_PLAIN:
 	case SEC_TLS:
 		if (s->finishing ? !s->eof
-				 : !s->paused && !s->eof && room(s) > 0)
+				 : !s->disturbed && !s->eof && room(s) > 0)
 			events |= WATCH_READ;
 		break;
 	case SEC_ASKED:
@@ -144,8 +144,11 @@ take_input(struct stream *s, int events)
 
 	if (s->security != SEC_PLAIN && s->security != SEC_TLS)
 		return;
-	if (s->paused)
+	if (s->paused) {
+		/* It is there, and can wait: do not wake up for it again. */
+		s->disturbed = (events & WATCH_READ) != 0 || s->disturbed;
 		return;
+	}
 	if (!s->eof && room(s) > 0 &&
 	    ((events & WATCH_READ) || hidden_input(s)))
 		tell |= read_some(s);
@@ -322,14 +325,14 @@ stream_consume(struct stream *s, size_t n)
 void
 stream_pause(struct stream *s)
 {
+	/* Most pauses end before anything comes: the watch stays. */
 	s->paused = true;
-	rearm(s);
 }
 
 void
 stream_resume(struct stream *s)
 {
-	s->paused = false;
+	s->paused = s->disturbed = false;
 	s->retell = stream_held(s) > 0;
 	if (s->retell || s->eof || hidden_input(s))
 		attend(s);

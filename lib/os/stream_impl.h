@@ -46,6 +46,7 @@ struct stream {
 	struct deferred due; /* a call of `service` */
 	unsigned busy;	     /* depth of our calls on the stack */
 	bool paused;
+	bool disturbed; /* input came while it was paused */
 	bool retell; /* call input though nothing new came */
 	bool eof;
 	bool write_blocked;
