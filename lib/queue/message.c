@@ -16,6 +16,7 @@
 enum {
 	WINDOW = 1 << 16,
 	WINDOW_FIRST = 2048,
+	HEAD = 4096, /* read at once: most messages' envelope, or all of it */
 	MESSAGE_MAX = 1 << 26, /* arena: envelope and notes */
 };
 
@@ -28,14 +29,18 @@ damaged(struct err *e, const char *what)
 /* ---- a window on the file that slides over records ---- */
 struct cursor {
 	int fd;
+	struct span head; /* the file's first bytes: not read again */
 	uint64_t at, end; /* where to read on, and the section's end */
 	struct buf win;	  /* bytes read and not consumed */
 };
 
 static void
-cursor_init(struct cursor *c, int fd, uint64_t at, uint64_t end)
+cursor_init(
+    struct cursor *c, const struct queue_message *m, uint64_t at, uint64_t end)
 {
-	*c = (struct cursor){ .fd = fd, .at = at, .end = end };
+	*c = (struct cursor){
+		.fd = m->fd, .head = m->head, .at = at, .end = end
+	};
 	buf_init(&c->win, RECORD_NOTES_MAX + RECORD_FRAME + 2 * WINDOW);
 }
 
@@ -55,10 +60,18 @@ cursor_fill(struct cursor *c, struct err *e)
 	uint64_t want = c->end - c->at;
 	ssize_t n;
 
-	if (want > max)
-		want = max;
 	if (want == 0)
 		return 0;
+	if (c->at < c->head.n) {
+		if (want > c->head.n - c->at)
+			want = c->head.n - c->at;
+		buf_add(&c->win, span_slice(c->head, (size_t)c->at,
+				     (size_t)(c->at + want)));
+		c->at += want;
+		return 1;
+	}
+	if (want > max)
+		want = max;
 	do
 		n = pread(c->fd, buf_room(&c->win, (size_t)want), (size_t)want,
 		    (off_t)c->at);
@@ -98,24 +111,9 @@ cursor_record(struct cursor *c, size_t data_max, struct record *out,
 }
 
 /* ---- opening ---- */
-static int
-read_header(struct queue_message *m, struct record_header *h, struct err *e)
+static void
+take_header(struct queue_message *m, const struct record_header *h)
 {
-	uint8_t head[RECORD_HEADER];
-	struct stat st;
-	ssize_t n;
-
-	if (fstat(m->fd, &st) != 0)
-		return err_sys(e, "stat queue file");
-	do
-		n = pread(m->fd, head, sizeof(head), 0);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return err_sys(e, "read queue file");
-	if (record_header_get(span_of(head, (size_t)n), h) != PARSE_OK)
-		return damaged(e, "bad head");
-	if ((uint64_t)st.st_size < record_header_end(h))
-		return damaged(e, "too short");
 	m->id = h->id;
 	m->rcpt_count = h->rcpt_count;
 	m->content_at = h->content_at;
@@ -125,6 +123,30 @@ read_header(struct queue_message *m, struct record_header *h, struct err *e)
 	m->more_at = h->content_at + h->content_size;
 	m->more_end = m->more_at + h->more_size;
 	m->end_at = record_header_end(h);
+}
+
+/* Reads into head, which has HEAD bytes; m->head is it. */
+static int
+read_header(struct queue_message *m, uint8_t *head, uint64_t *out_size,
+    struct record_header *h, struct err *e)
+{
+	struct stat st;
+	ssize_t n;
+
+	if (fstat(m->fd, &st) != 0)
+		return err_sys(e, "stat queue file");
+	do
+		n = pread(m->fd, head, HEAD, 0);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return err_sys(e, "read queue file");
+	m->head = span_of(head, (size_t)n);
+	if (record_header_get(m->head, h) != PARSE_OK)
+		return damaged(e, "bad head");
+	if ((uint64_t)st.st_size < record_header_end(h))
+		return damaged(e, "too short");
+	take_header(m, h);
+	*out_size = (uint64_t)st.st_size;
 	return 0;
 }
 
@@ -182,7 +204,7 @@ read_envelope(struct queue_message *m, struct err *e)
 	m->env.arrival_us = -1;
 	m->group_at = arena_alloc(&m->arena,
 	    (m->rcpt_count / RECORD_GROUP + 1) * sizeof(*m->group_at));
-	cursor_init(&c, m->fd, RECORD_HEADER, m->envelope_end);
+	cursor_init(&c, m, RECORD_HEADER, m->envelope_end);
 	ret = count_section(m, &c, &seen, e);
 	c.at = m->more_at;
 	c.end = m->more_end;
@@ -204,7 +226,7 @@ check_end(struct queue_message *m, const struct record_header *h, struct err *e)
 	size_t used;
 	int ret = -1;
 
-	cursor_init(&c, m->fd, m->end_at - RECORD_END, m->end_at);
+	cursor_init(&c, m, m->end_at - RECORD_END, m->end_at);
 	if (cursor_record(&c, RECORD_END, &r, &used, e) <= 0 ||
 	    !record_end_get(&r, h))
 		damaged(e, "no end record");
@@ -221,7 +243,7 @@ check_content_crc(struct queue_message *m, struct err *e)
 	uint32_t crc = 0;
 	int got;
 
-	cursor_init(&c, m->fd, m->content_at, m->more_at);
+	cursor_init(&c, m, m->content_at, m->more_at);
 	while ((got = cursor_fill(&c, e)) > 0) {
 		crc = crc32c(crc, buf_span(&c.win));
 		buf_reset(&c.win);
@@ -255,17 +277,16 @@ keep_notes(struct queue_message *m, const struct record_notes *n)
 }
 
 static void
-read_notes(struct queue_message *m)
+read_notes(struct queue_message *m, uint64_t file_size)
 {
 	struct cursor c;
 	struct record r;
 	struct record_notes n;
-	struct stat st;
 	size_t used;
 
-	if (fstat(m->fd, &st) != 0 || (uint64_t)st.st_size <= m->end_at)
+	if (file_size <= m->end_at)
 		return;
-	cursor_init(&c, m->fd, m->end_at, (uint64_t)st.st_size);
+	cursor_init(&c, m, m->end_at, file_size);
 	if (cursor_record(&c, RECORD_NOTES_MAX, &r, &used, NULL) > 0 &&
 	    record_notes_get(&r, &n)) {
 		n.entries = arena_dup(&m->arena, n.entries);
@@ -274,26 +295,74 @@ read_notes(struct queue_message *m)
 	buf_release(&c.win);
 }
 
-int
-queue_message_from_fd(
-    int fd, bool check_content, struct queue_message **out, struct err *e)
+static struct queue_message *
+message_new(int fd)
 {
 	struct queue_message *m = MEM_NEW(m);
-	struct record_header h;
 
 	m->fd = fd;
 	arena_init(&m->arena, MESSAGE_MAX);
 	arena_init(&m->page, MESSAGE_MAX);
-	if (read_header(m, &h, e) != 0 || check_end(m, &h, e) != 0 ||
-	    read_envelope(m, e) != 0 ||
+	return m;
+}
+
+/* Of the first bytes only what is before the content, and only all of it. */
+static void
+keep_head(struct queue_message *m)
+{
+	m->head = m->content_at > m->head.n ?
+	    SPAN_EMPTY :
+	    arena_dup(&m->arena,
+		span_slice(m->head, 0, (size_t)m->content_at));
+}
+
+int
+queue_message_from_fd(
+    int fd, bool check_content, struct queue_message **out, struct err *e)
+{
+	struct queue_message *m = message_new(fd);
+	struct record_header h;
+	uint8_t head[HEAD];
+	uint64_t size = 0;
+
+	if (read_header(m, head, &size, &h, e) != 0 ||
+	    check_end(m, &h, e) != 0 || read_envelope(m, e) != 0 ||
 	    (check_content && check_content_crc(m, e) != 0)) {
 		m->fd = -1;
 		queue_message_close(&m);
 		return -1;
 	}
-	read_notes(m);
+	read_notes(m, size);
+	keep_head(m);
 	*out = m;
 	return 0;
+}
+
+int
+queue_message_from_head(
+    struct span head, struct queue_message **out, struct err *e)
+{
+	struct queue_message *m = message_new(-1);
+	struct record_header h;
+
+	m->head = head;
+	if (record_header_get(head, &h) != PARSE_OK) {
+		damaged(e, "bad head");
+		goto fail;
+	}
+	take_header(m, &h);
+	if (m->content_at > head.n || h.more_size > 0) {
+		err_set(e, ERR_TEMP, "4.3.0", "not the whole envelope");
+		goto fail;
+	}
+	if (read_envelope(m, e) != 0)
+		goto fail;
+	keep_head(m);
+	*out = m;
+	return 0;
+fail:
+	queue_message_close(&m);
+	return -1;
 }
 
 int
@@ -358,7 +427,7 @@ walk_init(struct rcpt_walk *w, struct queue_message *m, uint32_t from)
 
 	*w = (struct rcpt_walk){ .m = m };
 	w->index = from / RECORD_GROUP * RECORD_GROUP;
-	cursor_init(&w->c, m->fd, at,
+	cursor_init(&w->c, m, at,
 	    at < m->envelope_end ? m->envelope_end : m->more_end);
 }
 

@@ -195,9 +195,10 @@ struct queue_message {
 	uint32_t content_crc;
 	int64_t next_try_s; /* 0: at once */
 	uint32_t tries;
-	int fd; /* read-write for qmgr, else read-only */
+	int fd; /* read-write for qmgr, else read-only; -1: not opened */
 	struct arena arena;
 	/* private */
+	struct span head; /* the file up to the content, or empty */
 	struct arena page;
 	struct queue_note *notes; /* by recipient index */
 	size_t note_count;
@@ -214,6 +215,11 @@ int queue_message_open(struct queue *q, enum queue_dir dir, struct queue_id id,
 /* The same from a descriptor, for agents and tools. */
 int queue_message_from_fd(
     int fd, bool check_content, struct queue_message **out, struct err *e);
+/* The same from what the acceptor told: the file's first bytes, up to the
+ * content or further. Nothing is opened. A temporary err: they do not hold the
+ * whole envelope. */
+int queue_message_from_head(
+    struct span head, struct queue_message **out, struct err *e);
 void queue_message_close(struct queue_message **m);
 /* Another descriptor of a message's file; nothing is checked. */
 int queue_open_file(struct queue *q, enum queue_dir dir, struct queue_id id,

@@ -229,6 +229,61 @@ what_is_written_is_read(void **state)
 	queue_close(&q);
 }
 
+/* From the first bytes alone, unless recipients stand behind the content. */
+static void
+the_head_tells_all(void **state)
+{
+	static const struct {
+		unsigned rcpts, late;
+		size_t size;
+	} rows[] = { { 1, 0, 1000 }, { 300, 0, 50 }, { 3, 0, 200000 },
+		{ 1, 2000, 200000 } };
+	struct queue *q = open_queue(NULL);
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		const struct queue_id id =
+		    write_one(q, rows[i].rcpts, rows[i].late, 1, rows[i].size);
+		struct queue_message *m, *file;
+		uint8_t *head;
+		size_t n;
+		struct err e;
+
+		assert_int_equal(queue_message_open(q, QUEUE_ACTIVE, id,
+				     O_RDONLY, true, &file, NULL),
+		    0);
+		n = (size_t)file->content_at;
+		head = mem_alloc(n);
+		assert_int_equal(pread(file->fd, head, n, 0), n);
+		if (rows[i].late > 1000) {
+			assert_int_equal(queue_message_from_head(
+					     span_of(head, n), &m, &e),
+			    -1);
+			assert_int_equal(e.kind, ERR_TEMP);
+		} else {
+			assert_int_equal(queue_message_from_head(
+					     span_of(head, n), &m, NULL),
+			    0);
+			assert_int_equal(m->fd, -1);
+			assert_int_equal(m->id.n, id.n);
+			assert_int_equal(m->todo_count, rows[i].rcpts);
+			assert_int_equal(m->content_size, rows[i].size);
+			assert_int_equal(m->end_at, file->end_at);
+			assert_true(span_eq(m->env.sender, file->env.sender));
+			assert_rcpts(m, rows[i].rcpts, 7);
+			queue_message_close(&m);
+		}
+		for (size_t k = 0; k < n; k += k < 200 ? 1 : 97)
+			assert_int_equal(
+			    queue_message_from_head(span_of(head, k), &m, &e),
+			    -1);
+		mem_free(head);
+		queue_message_close(&file);
+		queue_remove(q, id, QUEUE_ACTIVE, NULL);
+	}
+	queue_close(&q);
+}
+
 static void
 the_largest_list_of_recipients(void **state)
 {
@@ -564,6 +619,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_written_is_read),
 		cmocka_unit_test(what_was_given_may_change_until_the_commit),
+		cmocka_unit_test(the_head_tells_all),
 		cmocka_unit_test(the_largest_list_of_recipients),
 		cmocka_unit_test(marks_and_notes_stay),
 		cmocka_unit_test(damage_is_seen),
