@@ -188,14 +188,22 @@ static void
 read_page(struct work *work)
 {
 	struct message *m = CONTAINER_OF(work, struct message, work);
+	uint32_t left;
 
 	m->page_count = -1;
 	if (open_files(m) != 0)
 		return;
-	m->page_count = m->not_yet
-			    ? 0
-			    : queue_message_rcpts(m->open, m->next_page,
-				  m->page_max, m->page, m->page_status, &m->e);
+	m->page_count = 0;
+	left = m->open->rcpt_count - m->next_page;
+	if (m->not_yet || left == 0)
+		return;
+	/* Room for what there is: most messages have one recipient. */
+	if (left > m->page_max)
+		left = m->page_max;
+	m->page = mem_alloc(left * sizeof(*m->page));
+	m->page_status = mem_alloc(left * sizeof(*m->page_status));
+	m->page_count = queue_message_rcpts(m->open, m->next_page, left,
+	    m->page, m->page_status, &m->e);
 }
 
 /* ---- and back on the loop ---- */
@@ -299,8 +307,6 @@ void
 message_load(struct message *m)
 {
 	m->page_max = scheduler_page(m->q->sched);
-	m->page = mem_alloc(m->page_max * sizeof(*m->page));
-	m->page_status = mem_alloc(m->page_max * sizeof(*m->page_status));
 	if (m->busy) {
 		/* Marks are being written: this page waits for them. */
 		m->load_next = true;
@@ -317,8 +323,6 @@ message_idle(struct message *m)
 	m->busy = false;
 	if (m->load_next) {
 		m->load_next = false;
-		mem_free(m->page);
-		mem_free(m->page_status);
 		message_load(m);
 	} else if (m->edit != EDIT_NONE && m->sched.state == SCHED_WAITING) {
 		edit_ready(m);

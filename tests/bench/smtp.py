@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Chappe's SMTP server beside Postfix: `make bench-smtp [CELL="..."]`.
 
-    tests/bench/smtp.py [--rounds N] [--list] [--smoke] [CELL]...
+    tests/bench/smtp.py [--rounds N] [--list] [--smoke] [-o name=value]... [CELL]...
 
 Both suites run in private directories on the same file system; runs
 alternate between them, and the medians with (smallest largest number) and
@@ -154,6 +154,7 @@ class Bench:
     def __init__(self, report, rounds):
         self.report, self.rounds = report, rounds
         self.suites, self.groups, self.rsa_ports = [], {}, {}
+        self.options = []
 
     def cpu_s(self, suite):
         group = self.groups[suite.name]
@@ -478,7 +479,7 @@ def describe(report, bench):
 
 def start(bench):
     """Chappe, and as root Postfix in the same private /etc."""
-    chappe = suites.Chappe()
+    chappe = suites.Chappe(bench.options)
     bench.suites.append(chappe)
     bench.rsa_ports["chappe"] = chappe.ports.take()
     rsa = os.path.join(chappe.tls, "rsa")
@@ -524,6 +525,8 @@ def parse_args():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("-o", action="append", default=[], dest="options",
+                        metavar="name=value", help="for Chappe, to try out")
     parser.add_argument("cell", nargs="*")
     args = parser.parse_args()
     unknown = set(args.cell) - set(cells())
@@ -549,6 +552,7 @@ def main():
         privileged.enter_namespace()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     bench = Bench(report, args.rounds)
+    bench.options = args.options
     status = 1
     try:
         start(bench)
