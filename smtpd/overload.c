@@ -51,6 +51,15 @@ session_limit(struct service *s)
 	return files < limit ? files : limit;
 }
 
+/* One session of twenty is kept for those in mynetworks. */
+static size_t
+public_limit(struct service *s)
+{
+	const size_t limit = session_limit(s);
+
+	return limit - limit / 20;
+}
+
 static unsigned
 others_room(const struct service *s)
 {
@@ -126,7 +135,7 @@ update_accepting(struct service *s, size_t limit)
 void
 overload_changed(struct service *s)
 {
-	const size_t limit = session_limit(s);
+	const size_t limit = public_limit(s);
 	const size_t n = s->session_count;
 
 	if (s->leaving || daemon_leaving(s->daemon)) {
@@ -168,9 +177,22 @@ overload_turn_away(struct service *s, int fd)
 }
 
 bool
-overload_has_room(struct service *s)
+overload_has_room(struct service *s, int fd)
 {
-	return s->session_count < session_limit(s);
+	const size_t limit = session_limit(s);
+	struct sockaddr_storage addr = { 0 };
+	socklen_t len = sizeof(addr);
+	char text[SOCK_ADDR_TEXT];
+
+	if (s->session_count < public_limit(s))
+		return true;
+	if (s->session_count >= limit ||
+	    getpeername(fd, (struct sockaddr *)&addr, &len) != 0)
+		return false;
+	if (addr.ss_family == AF_UNIX)
+		return true;
+	sock_addr_text((struct sockaddr *)&addr, text);
+	return service_trusts(s, text);
 }
 
 int

@@ -6,7 +6,7 @@
  * What a process does with more clients than it can serve. At three quarters
  * of its sessions it asks master for another process of its service; full, it
  * leaves new clients to one that has room; when none has, it tells the newest
- * to come again later, and parameters are those with $stress set to "yes", so
+ * to come again later (those in mynetworks last), and parameters are those with $stress set to "yes", so
  * that the slow make room. Descriptors are kept back for the queue and the
  * other daemons.
  */
@@ -35,8 +35,8 @@ struct overload {
 };
 
 int overload_start(struct service *s, struct err *e);
-/* Is there room for one more session? */
-bool overload_has_room(struct service *s);
+/* Is there room for this client? */
+bool overload_has_room(struct service *s, int fd);
 /* There is none: says so and closes. */
 void overload_turn_away(struct service *s, int fd);
 /* The number of sessions has changed. */

@@ -159,7 +159,7 @@ service_client(struct daemon *d, int fd, const struct daemon_listener *l)
 {
 	struct service *s = the_service;
 
-	if (!overload_has_room(s)) {
+	if (!overload_has_room(s, fd)) {
 		overload_turn_away(s, fd);
 		return;
 	}
