@@ -22,6 +22,7 @@ transaction_free(struct session *s, struct transaction *tx)
 	queue_writer_abort(&tx->writer);
 	fixup_free(&tx->fixup);
 	content_free(&tx->content);
+	milter_mail_free(&tx->mail);
 	buf_release(&tx->received);
 	buf_release(&tx->act.prepend);
 	recipients_release(&tx->rcpts);

@@ -28,7 +28,10 @@ struct commit {
 void
 message_out(struct transaction *tx, struct span bytes)
 {
-	queue_writer_body(tx->writer, bytes);
+	if (tx->mail != NULL)
+		milter_mail_feed(tx->mail, bytes);
+	else
+		queue_writer_body(tx->writer, bytes);
 }
 
 static void
@@ -107,7 +110,9 @@ message_chunk(struct session *s, struct span bytes)
 		newline_feed(&tx->newline, bytes, to_fixup, tx);
 	else
 		fixup_feed(tx->fixup, bytes);
-	if (!queue_writer_busy(tx->writer, writer_ready, s))
+	if (tx->mail != NULL ?
+		!milter_mail_busy(tx->mail, writer_ready, s) :
+		!queue_writer_busy(tx->writer, writer_ready, s))
 		return;
 	s->paused = s->progress = true;
 }

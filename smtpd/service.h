@@ -51,6 +51,8 @@ struct service {
 	struct shared_table *shared; /* what all servers know of clients */
 	struct timer *statistics;
 	struct overload overload;
+	struct milter_list *milters; /* smtpd_milters or non_smtpd_milters */
+	struct maps *milter_maps;
 
 	struct list sessions;    /* struct session */
 	size_t session_count;

@@ -229,6 +229,8 @@ dispatch(struct session *s, const struct smtp_event *ev)
 		envelope_abort(s);
 		break;
 	case SMTP_EVENT_BAD:
+		if (ev->bad == SMTP_BAD_UNKNOWN && ev->data.n > 0)
+			milter_unknown_command(s, ev->data);
 		log_bad(s, ev);
 		if (ev->bad == SMTP_BAD_CANCELLED)
 			auth_abort(s);

@@ -21,6 +21,7 @@
 #include "lib/os/stream.h"
 #include "lib/proto/newline.h"
 #include "smtpd/limits.h"
+#include "smtpd/milter.h"
 #include "smtpd/recipients.h"
 #include "smtpd/service.h"
 #include "smtpd/stage.h"
@@ -73,6 +74,8 @@ struct transaction {
 	struct verdict verdict;     /* of what saw the content go by */
 	struct content *content;    /* from DATA on; NULL: no table asks */
 	struct fixup *fixup;        /* from DATA on */
+	struct milter_mail *mail;   /* its content, while filters want it;
+				       else it goes to the writer */
 	struct fixup_conf fixup_conf;
 	struct buf received;
 	struct newline newline;     /* where line ends are put right */
@@ -114,6 +117,7 @@ struct session {
 	struct transaction *tx;
 	struct stage_state stage;
 	struct restrictions *restrictions; /* restrict.c */
+	struct milter_session *milter; /* NULL: no filters */
 	struct commit *committing; /* a message on its way to the disk */
 	struct timer *patience;  /* how long the client may take */
 	bool progress;           /* it is to be set anew */

@@ -61,12 +61,18 @@ sandbox(const struct daemon *d, struct sandbox *s)
 		conf.smtpd_authorized_xforward_hosts,
 		conf.smtpd_forbid_bare_newline_exclusions,
 		conf.fast_flush_domains,
+		conf.smtpd_milter_maps,
+		conf.milter.milter_header_checks,
 	};
 
 	router_sandbox(daemon_conf(d), s);
 	restrict_sandbox(daemon_conf(d), s);
 	for (size_t i = 0; i < COUNT_OF(lists); i++)
 		router_sandbox_list(span_str(lists[i]), s);
+	if (conf.smtpd_milters[0] != '\0' ||
+	    conf.smtpd_milter_maps[0] != '\0' ||
+	    conf.milter.non_smtpd_milters[0] != '\0')
+		sandbox_syscalls(s, SANDBOX_SYS_NET);
 	for (size_t i = 0; i < COUNT_OF(places); i++) {
 		snprintf(path, sizeof(path), "%s/%s", queue, places[i].name);
 		sandbox_dir(s, path, places[i].rights);

@@ -306,6 +306,13 @@ const struct param smtpd_params[] = {
 	PARAM_STR(S, receive_override_options, "",
 	    "what is left out: no_unknown_recipient_checks, "
 	    "no_address_mappings, no_header_body_checks, no_milters"),
+	PARAM_STR(S, smtpd_milters, "",
+	    "filters for mail from the network: inet:HOST:PORT, unix:PATH, "
+	    "{ ADDRESS, SETTING=VALUE, ... }"),
+	PARAM_STR(S, smtpd_milter_maps, "",
+	    "filters by the client's address, in place of smtpd_milters; "
+	    "DISABLE: none"),
+	MILTER_ROWS(S, milter),
 	PARAM_BOOL(S, smtpd_lmtp, "no", "speak LMTP (RFC 2033)"),
 	PARAM_BOOL(S, smtpd_local_submission, "no",
 	    "serve this host's own users on a UNIX socket"),

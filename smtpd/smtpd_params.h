@@ -12,6 +12,7 @@
 
 #include "lib/conf/conf.h"
 #include "lib/mail/restrict.h"
+#include "lib/mail/milter_list.h"
 
 enum smtpd_tls_level { SMTPD_TLS_NONE, SMTPD_TLS_MAY, SMTPD_TLS_ENCRYPT };
 enum smtpd_bare {
@@ -100,6 +101,9 @@ struct smtpd_conf {
 	    tls_append_default_CA;
 
 	struct restrict_conf restrictions;
+	/* Filters */
+	const char *smtpd_milters, *smtpd_milter_maps;
+	struct milter_settings milter;
 
 	bool smtpd_lmtp;             /* speak LMTP */
 	bool smtpd_local_submission; /* a UNIX socket for this host's users */

@@ -13,6 +13,7 @@ static const struct gate *const gates[] = {
 	&tls_gate,
 	&auth_gate,
 	&restrict_gate,
+	&milter_gate,
 	NULL,
 };
 

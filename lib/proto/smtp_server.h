@@ -156,6 +156,8 @@ struct smtp_event {
 	enum smtp_bad bad;	   /* BAD */
 	struct smtp_reject reject; /* BAD: what was answered; its detail lives
 				      until the next call */
+	/* data, for BAD of what is no command: the line, until the next
+	 * call */
 	bool aborted; /* BAD: the transaction that was open is over */
 };
 

@@ -505,6 +505,9 @@ smtp_server_command(struct smtp_server *s, struct smtp_turn *t)
 		s->last = cmd.verb;
 		s->counts[cmd.verb].total++;
 		one_command(s, t, result, &why);
+		if (t->out->type == SMTP_EVENT_BAD &&
+		    cmd.verb == SMTP_UNKNOWN)
+			t->out->data = t->line;
 	}
 	if (s->junk > s->conf->junk_max) {
 		s->junk = s->conf->junk_max;

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lib/mail/milter_client_impl.h"
+
+#include "lib/base/mem.h"
+
+/*
+ * A message on its way to one filter, and what the filter makes of it.
+ */
+
+/* Unsent bytes at which a filter that does not answer each piece is waited
+ * for. */
+enum { OUTPUT_HIGH = 512 << 10 };
+
+void
+message_begin(struct filter *f)
+{
+	f->phase = PHASE_HEADER;
+	f->field = 0;
+	f->body_at = 0;
+	message_go(f);
+}
+
+void
+message_broken(struct filter *f, const struct err *e)
+{
+	const struct milter_event no = { .type = MILTER_VERDICT,
+		.verdict = MILTER_REPLY,
+		.code = 451,
+		.dsn = "4.3.0",
+		.text = SPAN("Error: queue file write error") };
+
+	log_warning(f->client->conf.log, "message not shown to milter %s: %s",
+	    f->spec->name, e->text);
+	filter_verdict(f, &no);
+}
+
+static void
+on_body(void *arg, struct span bytes, const struct err *e)
+{
+	struct filter *f = arg;
+
+	if (e != NULL) {
+		message_broken(f, e);
+		return;
+	}
+	if (bytes.n == 0) {
+		f->phase = PHASE_EOM;
+	} else {
+		f->body_at += bytes.n;
+		f->waiting = milter_body(f->engine, bytes);
+	}
+	if (f->waiting)
+		filter_wait(f);
+	else
+		message_go(f);
+}
+
+/* The next field; false when there is none. */
+static bool
+send_field(struct filter *f)
+{
+	const struct milter_mail *c = f->client->mail;
+	const struct milter_mail_field *field;
+
+	if (f->field == milter_mail_field_count(c) ||
+	    !milter_wants(f->engine, MILTER_HEADER))
+		return false;
+	field = milter_mail_field(c, f->field++);
+	if (!field->own && field->name.n > 0)
+		f->waiting = milter_header(f->engine, field->name, field->body);
+	return true;
+}
+
+static void
+send_end(struct filter *f, enum milter_step step)
+{
+	struct buf macros;
+
+	filter_macros(f, step, &macros);
+	f->waiting = step == MILTER_EOH
+			 ? milter_eoh(f->engine, buf_span(&macros))
+			 : milter_eom(f->engine, buf_span(&macros));
+	buf_release(&macros);
+}
+
+void
+message_go(struct filter *f)
+{
+	while (!f->waiting) {
+		filter_flush(f);
+		if (stream_pending(f->stream) > OUTPUT_HIGH) {
+			f->blocked = true;
+			stream_timeout(f->stream, f->spec->content_ms);
+			return;
+		}
+		switch (f->phase) {
+		case PHASE_HEADER:
+			if (send_field(f))
+				break;
+			/* The answer that comes next is to the end. */
+			f->phase = PHASE_EOH;
+			break;
+		case PHASE_EOH:
+			send_end(f, MILTER_EOH);
+			f->phase = PHASE_BODY;
+			break;
+		case PHASE_BODY:
+			if (milter_wants(f->engine, MILTER_BODY)) {
+				milter_mail_read_body(f->client->mail,
+				    f->body_at, MILTER_CHUNK, on_body, f);
+				return;
+			}
+			f->phase = PHASE_EOM;
+			break;
+		case PHASE_EOM:
+			send_end(f, MILTER_EOM);
+			break;
+		}
+	}
+	filter_wait(f);
+}
+
+/* ---- modifications --------------------------------------------------------
+ */
+
+static void
+change_envelope(struct milter_client *c, const struct milter_event *ev)
+{
+	struct milter_change *change = ARENA_NEW(&c->arena, change);
+
+	change->edit = ev->edit;
+	change->address = arena_dup(&c->arena, ev->name);
+	change->args = arena_dup(&c->arena, ev->value);
+	*c->changes_end = change;
+	c->changes_end = &change->next;
+}
+
+static bool
+field_wanted(struct milter_client *c, const struct milter_event *ev)
+{
+	return c->conf.field == NULL ||
+	       c->conf.field(c->conf.arg, ev->name, ev->value);
+}
+
+void
+message_edit(struct filter *f, const struct milter_event *ev)
+{
+	struct milter_client *c = f->client;
+	const bool raw =
+	    (milter_protocol(f->engine) & MILTER_LEADING_SPACE) != 0;
+	bool ok = true;
+
+	log_event(c->conf.log, "milter", "%s: edit %d %u %s: %s", f->spec->name,
+	    (int)ev->edit, ev->index, log_quote(ev->name, 100),
+	    log_quote(ev->value, 200));
+	switch (ev->edit) {
+	case MILTER_ADD_HEADER:
+		if (field_wanted(c, ev))
+			ok = milter_mail_add(c->mail, ev->name, ev->value, raw);
+		break;
+	case MILTER_INSERT_HEADER:
+		if (field_wanted(c, ev))
+			ok = milter_mail_insert(
+			    c->mail, ev->index, ev->name, ev->value, raw);
+		break;
+	case MILTER_CHANGE_HEADER:
+		if (ev->value.n == 0)
+			milter_mail_delete(c->mail, ev->index, ev->name);
+		else if (field_wanted(c, ev))
+			ok = milter_mail_change(
+			    c->mail, ev->index, ev->name, ev->value, raw);
+		break;
+	case MILTER_REPLACE_BODY:
+		milter_mail_replace(c->mail, ev->value);
+		break;
+	case MILTER_ADD_RCPT:
+	case MILTER_DELETE_RCPT:
+	case MILTER_CHANGE_FROM:
+		change_envelope(c, ev);
+		break;
+	case MILTER_QUARANTINE:
+		filter_hold(c, ev->value);
+		break;
+	}
+	if (!ok)
+		log_warning(c->conf.log,
+		    "milter %s: no room for a header "
+		    "field \"%s\"",
+		    f->spec->name, log_quote(ev->name, 100));
+}
