@@ -75,8 +75,8 @@ begin(struct session *s)
 	};
 	struct milter_list *own = NULL;
 
-	if (conf_list_has(service->conf->receive_override_options,
-		"no_milters"))
+	if (conf_list_has(
+		service->conf->receive_override_options, "no_milters"))
 		return;
 	if (!s->local && list_of_map(s, &own))
 		conf.list = own;
@@ -162,6 +162,7 @@ refuse(struct session *s, enum stage stage, const struct milter_result *r)
 	char text[LIMIT_DOMAIN + 100];
 
 	log_refusal(s, stage, r);
+	s->milter->refused = stage == STAGE_RCPT;
 	if (stage == STAGE_CONNECT) {
 		no.dsn = "";
 		no.code = r->code == 421 ? 421 : 554;
@@ -349,6 +350,33 @@ ask_rcpt(struct session *s)
 	    r->code != 0 || (r->class_known && !r->ours && !may_relay);
 	milter_client_rcpt(m->client, m->args, set_args(m, stage_cmd(s)),
 	    m->refused_rcpt, answered, s);
+}
+
+static void
+told(void *arg, const struct milter_result *r)
+{
+	struct session *s = arg;
+
+	(void)r;
+	s->milter->told(s);
+}
+
+bool
+milter_tell_refused(struct session *s, void (*then)(struct session *s))
+{
+	struct milter_session *m = s->milter;
+	const bool ours = m != NULL && m->refused;
+
+	if (ours)
+		m->refused = false;
+	if (m == NULL || m->over || ours ||
+	    !milter_client_wants_refused(m->client))
+		return false;
+	m->refused_rcpt = true;
+	m->told = then;
+	milter_client_rcpt(
+	    m->client, m->args, set_args(m, stage_cmd(s)), true, told, s);
+	return true;
 }
 
 static void

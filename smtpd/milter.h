@@ -22,6 +22,10 @@ int milter_service_open(struct service *s, struct err *e);
 /* The client said something that is no command. */
 void milter_unknown_command(struct session *s, struct span line);
 
+/* A gate has refused a recipient, as s->stage says. True: filters that want
+ * to know it are told, then `then` is called; maybe before it returns. */
+bool milter_tell_refused(struct session *s, void (*then)(struct session *s));
+
 /* ---- milter_macros.c ---- */
 /* What a macro is in this session, appended to out; false: nothing. */
 bool milter_macro_value(void *arg, struct span name, struct buf *out);
@@ -38,11 +42,13 @@ void milter_store(
 
 /* What session.h points to. */
 struct milter_session {
-	struct milter_client *client; /* NULL: nobody is to be asked */
-	struct milter_list *list;     /* found in smtpd_milter_maps */
-	bool refused_rcpt; /* by the router: told to those who want it */
-	bool hold;	   /* is in the log */
-	bool over;	   /* a filter discards this message */
+	struct milter_client *client;	 /* NULL: nobody is to be asked */
+	struct milter_list *list;	 /* found in smtpd_milter_maps */
+	bool refused_rcpt;		 /* told to those who want it */
+	void (*told)(struct session *s); /* then */
+	bool refused;			 /* by a filter: nobody else is told */
+	bool hold;			 /* is in the log */
+	bool over;			 /* a filter discards this message */
 	struct span args[1 + SMTP_PARAM_MAX]; /* of MAIL or RCPT */
 	struct buf words;		      /* where they point to */
 	char host[300], mailer[64]; /* where the sender's own mail goes */

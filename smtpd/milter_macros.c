@@ -212,10 +212,13 @@ macro_rcpt_addr(struct session *s, struct buf *out)
 
 	if (r == NULL)
 		return false;
-	if (s->milter->refused_rcpt)
-		return text(
+	if (!s->milter->refused_rcpt)
+		buf_add(out, r->count > 0 ? r->routes[0].address : r->address);
+	else if (s->stage.code != 0)
+		buf_add(out, buf_span(&s->stage.text));
+	else
+		buf_str(
 		    out, r->code != 0 ? r->err.text : "Relay access denied");
-	buf_add(out, r->count > 0 ? r->routes[0].address : r->address);
 	return true;
 }
 
@@ -226,6 +229,8 @@ macro_rcpt_host(struct session *s, struct buf *out)
 
 	if (r == NULL)
 		return false;
+	if (s->milter->refused_rcpt && s->stage.code != 0)
+		return text(out, s->stage.dsn);
 	if (s->milter->refused_rcpt)
 		return text(out, r->code != 0 ? r->err.dsn : "5.7.1");
 	if (r->count > 0)

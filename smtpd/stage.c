@@ -99,6 +99,10 @@ go_on(struct session *s)
 		if (st->asking)
 			return;
 	}
+	/* Filters may want to hear of recipients that others refuse. */
+	if (st->code != 0 && st->stage == STAGE_RCPT &&
+	    milter_tell_refused(s, refuse))
+		return;
 	if (st->code != 0)
 		refuse(s);
 	else

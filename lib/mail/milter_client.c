@@ -528,6 +528,19 @@ milter_client_abort(struct milter_client *c)
 }
 
 bool
+milter_client_wants_refused(const struct milter_client *c)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		const struct filter *f = &c->filters[i];
+
+		if (f->state == FILTER_OPEN && !f->accepted &&
+		    (milter_protocol(f->engine) & MILTER_RCPT_REJECTED) != 0)
+			return true;
+	}
+	return false;
+}
+
+bool
 milter_client_wants_message(const struct milter_client *c)
 {
 	for (size_t i = 0; i < c->count; i++) {

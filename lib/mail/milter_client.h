@@ -93,6 +93,8 @@ void milter_client_unknown(struct milter_client *c, struct span line);
 /* The message is over or was given up; what waits is forgotten. */
 void milter_client_abort(struct milter_client *c);
 
+/* Does a filter want to hear of recipients that are refused? */
+bool milter_client_wants_refused(const struct milter_client *c);
 /* Does a filter want to see this message? */
 bool milter_client_wants_message(const struct milter_client *c);
 

@@ -57,7 +57,7 @@ def start_over():
 
 
 def message(word, body=b"Hello\r\n", more=b""):
-    return (b"From: a@elsewhere.test\r\nTo: you\r\nSubject: " +
+    return (b"From: a@elsewhere.test\r\nTo: you@x.test\r\nSubject: " +
             word.encode() + b"\r\n" + more + b"\r\n" + body)
 
 
@@ -125,7 +125,7 @@ def test_all_steps_and_macros():
     cases.equal(s.of("mail")[0], b"<a@elsewhere.test>\0SIZE=300\0")
     cases.equal(s.of("rcpt")[1], b"<%s>\0" % mail.address(2).encode())
     cases.equal(s.headers(), [
-        ("From", "a@elsewhere.test"), ("To", "you"), ("Subject", word),
+        ("From", "a@elsewhere.test"), ("To", "you@x.test"), ("Subject", word),
         ("X-Fold", "a\n\tb"), ("X-Tab", "\tc"), ("X-Two", " d")])
     cases.equal(s.body(), body)
     m = s.macros["connect"][0]
@@ -200,7 +200,7 @@ def test_leading_space():
     A.protocol = 0x100000
     A.edits = [mp.add_header("X-Raw", "\tvalue")]
     cases.contains(delivered(), b"X-Raw:\tvalue\r\n")
-    cases.equal(A.last().headers()[1], ("To", " you"))
+    cases.equal(A.last().headers()[1], ("To", " you@x.test"))
 
 
 def test_old_protocol_and_skip():
@@ -546,14 +546,14 @@ def test_progress_and_verdict_after_changes():
 def test_the_second_sees_what_the_first_has_done():
     start_over()
     A.edits = [mp.add_header("X-First", "1"),
-               mp.change_header(1, "To", "me"),
+               mp.change_header(1, "To", "me@x.test"),
                mp.replace_body(b"other\r\n")]
     B.edits = [mp.add_header("X-Second", "2")]
     raw = delivered("two")
     cases.contains(raw, b"X-First: 1\r\nX-Second: 2\r\n")
     got = B.last().headers()
     cases.contains(got, ("X-First", "1"))
-    cases.contains(got, ("To", "me"))
+    cases.contains(got, ("To", "me@x.test"))
     cases.equal(B.last().body(), b"other\r\n")
 
 
