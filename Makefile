@@ -35,7 +35,7 @@ ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -I. $(WARN) $(HARDEN) $(OPT_$(MODE)) \
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(OPT_$(MODE)) $(LDFLAGS)
 # --as-needed: a program depends only on the libraries whose code it uses.
 LIBS := -luv -lssl -lcrypto -lgdbm -lcap -lseccomp -lpcre2-8 -lidn2 \
-	-lcrypt -lpthread
+	-lutf8proc -ljansson -lcrypt -lpthread
 # The address sanitizer stands in for crypt_r, so that the linker would find
 # libcrypt not needed, and the stand-in then nothing to call.
 LIBS_auth := -lpam -Wl,--no-as-needed -lcrypt -Wl,--as-needed

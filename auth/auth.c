@@ -5,6 +5,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <sys/socket.h>
+
+#include "auth/app_uses.h"
+#include "auth/dovecot.h"
+#include "auth/exchange.h"
+#include "auth/oauth.h"
 #include "auth/setup.h"
 #include "auth/worker.h"
 #include "lib/base/mem.h"
@@ -156,9 +162,15 @@ start(struct daemon *d, struct err *e)
 	a->daemon = d;
 	a->loop = daemon_loop(d);
 	a->conf = &conf;
-	list_init(&a->sessions);
-	list_init(&a->logins);
-	if (auth_setup(a, e) < 0 || split(a, e) < 0)
+	list_init(&a->exchanges);
+	table_init(&a->sessions);
+	if (auth_setup(a, e) < 0)
+		return -1;
+	a->dovecot = dovecot_new(a, e);
+	if (a->dovecot == NULL || split(a, e) < 0 || auth_open_own(a, e) < 0)
+		return -1;
+	a->oauth = oauth_new(a->loop, &conf, e);
+	if (a->oauth == NULL)
 		return -1;
 	a->throttle = throttle_new((uint64_t)conf.auth_failure_delay);
 	a->verified = verified_new((uint64_t)conf.auth_cache_ttl);
@@ -167,12 +179,21 @@ start(struct daemon *d, struct err *e)
 	return 0;
 }
 
+/* Our own daemons come by messages, others by Dovecot's protocol: which it is
+ * the kind of socket says (lib/daemon/programs.c). */
 static void
 client(struct daemon *d, int fd, const struct daemon_listener *l)
 {
+	int type = 0;
+	socklen_t len = sizeof(type);
+
 	(void)d;
 	(void)l;
-	server_client(the_auth.server, fd);
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
+	    type == SOCK_STREAM)
+		dovecot_client(the_auth.dovecot, fd);
+	else
+		server_client(the_auth.server, fd);
 }
 
 /* ---- leaving --------------------------------------------------------------
@@ -187,8 +208,9 @@ try_to_leave(void *arg)
 {
 	struct auth *a = arg;
 
-	const bool idle = login_flush(a) && pool_pending(a->pool) == 0 &&
-			  server_open_requests(a->server) == 0;
+	const bool idle = exchanges_flush(a) && pool_pending(a->pool) == 0 &&
+			  server_open_requests(a->server) == 0 &&
+			  app_uses_flush(a->uses);
 	if (idle || loop_now_ms(a->loop) >= leave_until_ms)
 		daemon_exit(a->daemon, 0);
 	else
@@ -202,6 +224,7 @@ leave(struct daemon *d)
 
 	(void)d;
 	server_leave(a->server);
+	dovecot_leave(a->dovecot);
 	leave_until_ms = loop_now_ms(a->loop) + LEAVE_MAX_MS;
 	leaving = timer_new(a->loop, try_to_leave, a);
 	timer_start(leaving, LEAVE_POLL_MS);

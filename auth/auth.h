@@ -19,7 +19,10 @@
 #include "auth/verified.h"
 #include "lib/base/limits.h"
 #include "lib/base/list.h"
+#include "lib/base/table.h"
 #include "lib/daemon/daemon.h"
+#include "lib/mail/scram_key.h"
+#include "lib/map/map.h"
 
 struct auth_conf {
 	const char *auth_passdb, *auth_userdb;
@@ -29,6 +32,13 @@ struct auth_conf {
 	int64_t first_valid_uid;
 	int64_t auth_failure_delay, auth_cache_ttl;
 	int64_t auth_worker_max_count;
+	const char *auth_dovecot_mechanisms, *auth_dovecot_users;
+	const char *auth_external_maps;
+	const char *auth_oauth2_keys, *auth_oauth2_issuers;
+	const char *auth_oauth2_audience, *auth_oauth2_scope;
+	const char *auth_oauth2_username_claim;
+	const char *auth_oauth2_introspection, *auth_oauth2_authorization;
+	const char *auth_oauth2_openid_configuration;
 };
 extern const struct param auth_params[];
 
@@ -41,6 +51,7 @@ enum {
 	AUTH_CREDIT = 10000,	  /* requests of one connection: waiting
 				     refusals must not keep others out */
 	AUTH_SESSION_MS = 120000, /* a client that thinks between two steps */
+	AUTH_SECRET = 32,
 };
 
 /* One entry of auth_passdb or auth_userdb. */
@@ -64,11 +75,16 @@ struct auth {
 	struct verified *verified;
 	struct tickets *tickets;
 	struct server *server;
-	struct list sessions; /* of SASL exchanges, auth/session.c */
-	size_t session_count;
+	struct list exchanges; /* auth/exchange.c */
+	size_t exchange_count;
+	size_t waiting;	       /* of them, refusals that wait */
+	struct table sessions; /* of daemons, by number: auth/session.c */
 	uint64_t last_session;
-	size_t waiting;	    /* of them, refusals that wait */
-	struct list logins; /* passwords being checked, auth/login.c */
+	struct dovecot *dovecot;
+	struct app_uses *uses;
+	struct oauth *oauth;
+	struct maps *external;
+	uint8_t secret[AUTH_SECRET]; /* salts come from it */
 };
 
 /* ---- auth/users.c: userdb ---- */
@@ -98,30 +114,49 @@ bool auth_name_ok(struct span name);
 bool auth_name_format(
     const char *format, struct span name, char out[AUTH_NAME_MAX + 1]);
 
-/* ---- auth/login.c: passdb ---- */
+/* Who asks for what; names are text for the log until they are verified. */
 struct login_facts {
 	char user[AUTH_NAME_MAX + 1];
 	char service[32], addr[48], mech[24];
+	char app[65]; /* the app password that was used, or "" */
 	bool secured;
-	pid_t pid; /* of the process that asks */
+	pid_t pid; /* of the process that asks, 0: none of ours */
 };
-/* Verifies and answers the request: MSG_AUTH_DONE, or MSG_ERROR after the
- * failure delay. Wipes the password it copied. */
-void login_start(struct auth *a, struct request *r,
-    const struct login_facts *facts, struct span password);
-/* Refuses without looking at anything; after the delay, too. */
-void login_refuse(struct auth *a, struct request *r,
-    const struct login_facts *facts, const char *why);
-/* At the end: answers what waits for its delay at once. True when nothing is
- * left. */
-bool login_flush(struct auth *a);
 
-/* ---- auth/session.c: SASL exchanges ---- */
+/* ---- auth/passdb.c: passwords ---- */
+enum passdb_result {
+	PASSDB_OK,
+	PASSDB_NO,     /* why: for the log */
+	PASSDB_FAILED, /* nobody can say now: why */
+};
+/* app: the app password's name, or "" for the user's own. */
+typedef void (*passdb_fn)(void *arg, enum passdb_result result,
+    const char *why, const char *app);
+/* Asks the passdbs in their order whether this is the user's password, or an
+ * app password of his for the service. fn is called once, maybe at once. The
+ * password has no NUL and is copied (and wiped). */
+void passdb_check(struct auth *a, const struct login_facts *f,
+    struct span password, uint64_t trace, passdb_fn fn, void *arg);
+
+/* ---- auth/scram.c: SCRAM ---- */
+/* The salt and iteration count for a user's name; for one who has no key,
+ * does not exist or is in no file, such that nobody sees the difference.
+ * -1: a file can't be read. */
+int scram_salt(struct auth *a, enum sasl_hash hash, const char *user,
+    struct scram_key *out, struct err *e);
+typedef void (*scram_fn)(void *arg, enum passdb_result result,
+    const char *why, const char *app, struct span signature);
+/* Checks a proof against all keys of the user that share salt's salt. fn is
+ * called once, maybe at once. message and proof are copied. */
+void scram_check(struct auth *a, const struct login_facts *f,
+    const struct scram_key *salt, struct span message, struct span proof,
+    uint64_t trace, scram_fn fn, void *arg);
+
+/* ---- auth/session.c: exchanges of our own daemons ---- */
 int session_begin(struct request *r, struct msg_in *m, void *arg);
 int session_step(struct request *r, struct msg_in *m, void *arg);
 int session_cancel(struct request *r, struct msg_in *m, void *arg);
 /* A connection ended: its exchanges go. */
 void session_conn_closed(struct server_conn *conn, void *arg);
-void session_free_all(struct auth *a);
 
 #endif

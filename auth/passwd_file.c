@@ -57,6 +57,21 @@ take_id(const char *text, uid_t *out)
 	return true;
 }
 
+/* One that is damaged must not take the user away. */
+static void
+take_app(const char *value, struct passwd_entry *out)
+{
+	struct app_password app;
+	const char *why;
+
+	if (!app_password_parse(span_str(value), &app, &why))
+		out->fault = why;
+	else if (out->app_count == APP_PASSWORDS_MAX)
+		out->fault = "too many app passwords";
+	else
+		out->apps[out->app_count++] = value;
+}
+
 /* One of the extra fields. False: a bad number. */
 static bool
 take_extra(char *word, struct passwd_entry *out)
@@ -75,6 +90,8 @@ take_extra(char *word, struct passwd_entry *out)
 		return take_id(value, &out->uid);
 	else if (strcmp(word, "userdb_gid") == 0)
 		return take_id(value, &out->gid);
+	else if (strcmp(word, "app_password") == 0)
+		take_app(value, out);
 	return true;
 }
 
@@ -152,6 +169,9 @@ add_line(struct passwd_file *f, struct table *users, struct span text,
 		return;
 	}
 	l->entry.line = number;
+	if (l->entry.fault != NULL)
+		log_warning(NULL, "%s, line %u: %s: passed over", f->path,
+		    number, l->entry.fault);
 	if (table_get(users, span_str(user)) != NULL) {
 		log_warning(NULL, "%s, line %u: user %s is there already",
 		    f->path, number, log_quote(span_str(user), 100));

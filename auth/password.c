@@ -34,6 +34,8 @@ static const struct {
 	{ "YESCRYPT", PASSWORD_CRYPT, NULL, false },
 	{ "MD5-CRYPT", PASSWORD_CRYPT, NULL, false },
 	{ "DES-CRYPT", PASSWORD_CRYPT, NULL, false },
+	{ "SCRAM-SHA-1", PASSWORD_SCRAM, NULL, false },
+	{ "SCRAM-SHA-256", PASSWORD_SCRAM, NULL, false },
 };
 
 /* Index of the scheme; -1 unknown. */
@@ -126,4 +128,36 @@ password_crypt_matches(const char *hash, const char *password)
 	explicit_bzero(data, sizeof(*data));
 	mem_free(data);
 	return match;
+}
+
+static bool
+scram_matches(const char *stored, const char *password, struct scram_key *last)
+{
+	struct scram_key k;
+
+	if (!scram_key_parse(span_str(stored), &k))
+		return false;
+	if (last->hash == SASL_HASH_NONE || !scram_key_same_salt(last, &k))
+		scram_key_derive(k.hash, span_str(password),
+		    span_of(k.salt, k.salt_n), k.iterations, last);
+	return scram_key_same(last, &k);
+}
+
+bool
+password_slow_matches(
+    const char *stored, const char *password, struct scram_key *last)
+{
+	const char *text;
+
+	switch (password_kind(stored, &text)) {
+	case PASSWORD_CRYPT:
+		return password_crypt_matches(text, password);
+	case PASSWORD_SCRAM:
+		return scram_matches(stored, password, last);
+	case PASSWORD_PLAIN:
+	case PASSWORD_DIGEST:
+	case PASSWORD_UNKNOWN:
+		break;
+	}
+	return false;
 }

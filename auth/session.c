@@ -1,31 +1,35 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "auth/auth.h"
-
 #include <stdio.h>
 #include <string.h>
 
+#include "auth/exchange.h"
 #include "lib/base/mem.h"
-#include "lib/os/log.h"
-#include "lib/proto/sasl.h"
 
-/* One SASL exchange, between two steps. It belongs to the connection that
- * began it: a number that another one guesses means nothing. */
+/* An exchange of one of our daemons. It belongs to the connection that began
+ * it: a number that another one guesses means nothing. */
 struct session {
-	struct list link;
 	struct auth *a;
 	uint64_t id;
 	struct server_conn *conn;
-	struct sasl *sasl;
-	struct login_facts facts;
+	struct exchange *exchange;
+	struct request *r; /* to be answered; NULL: the client thinks */
 	struct timer *timer;
 };
 
+static struct span
+key_of(const uint64_t *id)
+{
+	return span_of(id, sizeof(*id));
+}
+
+/* The exchange is gone, or goes its way alone. */
 static void
 session_free(struct session *s)
 {
-	list_remove(&s->link);
-	s->a->session_count--;
-	sasl_free(&s->sasl);
+	table_remove(&s->a->sessions, key_of(&s->id));
+	exchange_abandon(&s->exchange);
+	if (s->r != NULL)
+		request_drop(&s->r);
 	timer_free(&s->timer);
 	mem_free(s);
 }
@@ -34,18 +38,6 @@ static void
 too_slow(void *arg)
 {
 	session_free(arg);
-}
-
-static struct session *
-find(struct auth *a, uint64_t id, const struct server_conn *conn)
-{
-	LIST_EACH(&a->sessions, link)
-	{
-		struct session *s = CONTAINER_OF(link, struct session, link);
-		if (s->id == id && s->conn == conn)
-			return s;
-	}
-	return NULL;
 }
 
 static void
@@ -57,56 +49,89 @@ refuse(struct request *r, enum err_kind kind, const char *dsn, const char *text)
 	request_error(&r, &e);
 }
 
+/* ---- what the exchange says ---- */
+
 static void
-send_challenge(struct session *s, struct request *r)
+on_challenge(void *arg, struct span data)
 {
+	struct session *s = arg;
 	struct msg_out m;
 
-	request_begin(r, &m, MSG_AUTH_CHALLENGE);
+	request_begin(s->r, &m, MSG_AUTH_CHALLENGE);
 	msg_put_u64(&m, F_SESSION, s->id);
-	msg_put(&m, F_DATA, sasl_challenge(s->sasl));
-	request_answer(&r, &m);
+	msg_put(&m, F_DATA, data);
+	request_answer(&s->r, &m);
 	msg_out_release(&m);
 	timer_start(s->timer, AUTH_SESSION_MS);
 }
 
-/* The credentials are complete: the exchange ends, the login begins. */
 static void
-log_in(struct session *s, struct request *r)
+on_failed(void *arg, const struct login_facts *f, const struct err *e)
 {
-	struct auth *a = s->a;
-	const struct span user = sasl_user(s->sasl);
-	char formatted[AUTH_NAME_MAX + 1];
+	struct session *s = arg;
+	struct msg_out m;
 
-	/* For the log, should the name be refused. */
-	snprintf(
-	    s->facts.user, sizeof(s->facts.user), "%s", log_quote(user, 100));
-	if (!auth_name_format(a->conf->auth_username_format, user, formatted))
-		login_refuse(a, r, &s->facts, "not a user name");
-	else if (sasl_authzid(s->sasl).n > 0)
-		login_refuse(a, r, &s->facts, "wants to act as another user");
-	else {
-		memcpy(s->facts.user, formatted, sizeof(formatted));
-		login_start(a, r, &s->facts, sasl_password(s->sasl));
-	}
+	s->exchange = NULL;
+	request_begin(s->r, &m, MSG_AUTH_FAILED);
+	msg_put_err(&m, e);
+	msg_put_str(&m, F_USER, f->user);
+	request_answer(&s->r, &m);
+	msg_out_release(&m);
 	session_free(s);
 }
 
 static void
-advance(struct session *s, struct request *r, enum sasl_result result)
+on_done(void *arg, const struct login_facts *f)
 {
-	switch (result) {
-	case SASL_CHALLENGE:
-		send_challenge(s, r);
-		break;
-	case SASL_DONE:
-		log_in(s, r);
-		break;
-	case SASL_BAD:
-		login_refuse(s->a, r, &s->facts, "malformed response");
-		session_free(s);
-		break;
+	struct session *s = arg;
+	uint8_t ticket[TICKET_SIZE];
+	struct msg_out m;
+	struct err e;
+
+	request_begin(s->r, &m, MSG_AUTH_DONE);
+	msg_put_str(&m, F_USER, f->user);
+	if (strncmp(f->service, "imap", 4) == 0) {
+		if (!tickets_issue(s->a->tickets, f->user, f->pid,
+			loop_now_ms(s->a->loop), ticket)) {
+			msg_out_release(&m);
+			err_set(&e, ERR_TEMP, "4.3.2", "too many tickets");
+			on_failed(s, f, &e);
+			return;
+		}
+		msg_put(&m, F_TICKET, span_of(ticket, sizeof(ticket)));
 	}
+	s->exchange = NULL;
+	request_answer(&s->r, &m);
+	msg_out_release(&m);
+	session_free(s);
+}
+
+static const struct exchange_handler handler = { on_challenge, on_done,
+	on_failed };
+
+/* ---- requests ---- */
+
+static void
+start(struct auth *a, struct request *r, const struct login_facts *f,
+    const struct exchange_client *client, const struct span *data)
+{
+	struct session *s = MEM_NEW(s);
+
+	s->a = a;
+	s->id = ++a->last_session;
+	s->conn = request_conn(r);
+	s->exchange = exchange_new(a, span_str(f->mech), f, client,
+	    request_trace(r), &handler, s);
+	if (s->exchange == NULL) {
+		mem_free(s);
+		refuse(r, ERR_PERM, "5.7.4", "no such mechanism");
+		return;
+	}
+	s->r = r;
+	s->timer = timer_new(a->loop, too_slow, s);
+	table_put(&a->sessions, key_of(&s->id), s);
+	exchange_start(
+	    s->exchange, data != NULL, data != NULL ? *data : SPAN_EMPTY);
 }
 
 int
@@ -114,40 +139,37 @@ session_begin(struct request *r, struct msg_in *m, void *arg)
 {
 	struct auth *a = arg;
 	struct login_facts f = { .pid = 0 };
+	struct exchange_client client;
 	struct err e;
 
 	msg_get_str(m, F_MECH, f.mech, sizeof(f.mech));
 	msg_get_str(m, F_SERVICE, f.service, sizeof(f.service));
 	msg_get_str(m, F_ADDR, f.addr, sizeof(f.addr));
 	f.secured = msg_get_u64(m, F_SECURED) == 1;
+	f.pid = server_conn_peer(request_conn(r))->pid;
+	client.binding.exporter = msg_get(m, F_TLS_EXPORTER, SASL_BINDING_MAX);
+	client.binding.end_point =
+	    msg_get(m, F_TLS_END_POINT, SASL_BINDING_MAX);
+	client.binding.plus_offered = msg_get_u64(m, F_PLUS_OFFERED) == 1;
+	client.cert_name = msg_get(m, F_CERT_NAME, AUTH_NAME_MAX);
+	client.cert_print = msg_get(m, F_CERT_PRINT, AUTH_NAME_MAX);
 	const bool has_data = msg_has(m, F_DATA);
 	const struct span data = msg_get(m, F_DATA, LIMIT_SASL_LINE);
 	if (msg_done(m, &e) < 0)
 		return -1;
-	struct sasl *sasl = sasl_new(span_str(f.mech));
-	if (sasl == NULL) {
-		refuse(r, ERR_PERM, "5.7.4", "no such mechanism");
-		return 0;
-	}
-	if (a->session_count >= AUTH_SESSIONS_MAX) {
-		sasl_free(&sasl);
+	if (a->exchange_count >= AUTH_SESSIONS_MAX)
 		refuse(r, ERR_TEMP, "4.3.2", "too many logins");
-		return 0;
-	}
-	snprintf(f.mech, sizeof(f.mech), "%s", sasl_mechanism(sasl));
-	struct session *s = MEM_NEW(s);
-	s->a = a;
-	s->id = ++a->last_session;
-	s->conn = request_conn(r);
-	s->sasl = sasl;
-	s->facts = f;
-	s->facts.pid = server_conn_peer(s->conn)->pid;
-	s->timer = timer_new(a->loop, too_slow, s);
-	list_init(&s->link);
-	list_push(&a->sessions, &s->link);
-	a->session_count++;
-	advance(s, r, sasl_start(sasl, has_data, data));
+	else
+		start(a, r, &f, &client, has_data ? &data : NULL);
 	return 0;
+}
+
+static struct session *
+find(struct auth *a, uint64_t id, const struct server_conn *conn)
+{
+	struct session *s = table_get(&a->sessions, key_of(&id));
+
+	return s != NULL && s->conn == conn ? s : NULL;
 }
 
 int
@@ -161,10 +183,13 @@ session_step(struct request *r, struct msg_in *m, void *arg)
 	if (msg_done(m, &e) < 0)
 		return -1;
 	struct session *s = find(a, id, request_conn(r));
-	if (s == NULL)
+	if (s == NULL || s->r != NULL) {
 		refuse(r, ERR_TEMP, "4.7.0", "no such exchange");
-	else
-		advance(s, r, sasl_step(s->sasl, data));
+		return 0;
+	}
+	s->r = r;
+	timer_stop(s->timer);
+	exchange_step(s->exchange, data);
 	return 0;
 }
 
@@ -187,18 +212,14 @@ void
 session_conn_closed(struct server_conn *conn, void *arg)
 {
 	struct auth *a = arg;
+	struct table_iter it;
+	struct span key;
+	void *value;
 
-	LIST_EACH(&a->sessions, link)
-	{
-		struct session *s = CONTAINER_OF(link, struct session, link);
+	table_iter_init(&a->sessions, &it);
+	while (table_iter_next(&a->sessions, &it, &key, &value)) {
+		struct session *s = value;
 		if (s->conn == conn)
 			session_free(s);
 	}
-}
-
-void
-session_free_all(struct auth *a)
-{
-	LIST_EACH(&a->sessions, link)
-	session_free(CONTAINER_OF(link, struct session, link));
 }

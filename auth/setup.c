@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "auth/setup.h"
 
+#include <fcntl.h>
+#include <openssl/rand.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "auth/app_uses.h"
+#include "auth/oauth.h"
 #include "lib/base/mem.h"
+#include "lib/os/fs.h"
 #include "lib/os/log.h"
 
 /* ---- the lists of databases -----------------------------------------------
@@ -89,7 +94,37 @@ auth_verify(const struct auth_conf *conf, struct err *e)
 	if (parse_list(conf->auth_userdb, false, list, &count, e) < 0)
 		return -1;
 	release_dbs(list, count);
+	struct oauth *oauth = oauth_new(NULL, conf, e);
+	if (oauth == NULL)
+		return -1;
+	oauth_free(&oauth);
 	return 0;
+}
+
+/* The directory that a file stands in. */
+static void
+sandbox_file(struct sandbox *s, struct span path)
+{
+	const size_t slash = span_rchr(path, '/');
+
+	if (path.n == 0 || path.p[0] != '/')
+		return;
+	char *dir = span_dup(span_slice(path, 0, slash > 0 ? slash : 1));
+	sandbox_dir(s, dir, SANDBOX_READ);
+	mem_free(dir);
+}
+
+/* The directories of tables "type:/file". */
+static void
+sandbox_tables(struct sandbox *s, const char *list)
+{
+	struct span rest = span_str(list), word;
+
+	while (span_token(&rest, ", \t", &word)) {
+		const size_t colon = span_chr(word, ':');
+		if (colon != SIZE_MAX)
+			sandbox_file(s, span_skip(word, colon + 1));
+	}
 }
 
 void
@@ -99,17 +134,12 @@ auth_sandbox_files(const struct auth_conf *conf, struct sandbox *s)
 
 	for (size_t i = 0; i < COUNT_OF(lists); i++) {
 		struct span rest = span_str(lists[i]), word;
-		while (span_token(&rest, ", \t", &word)) {
-			if (!span_starts(word, SPAN("passwd-file:/")))
-				continue;
-			word = span_skip(word, strlen("passwd-file:"));
-			const size_t slash = span_rchr(word, '/');
-			char *dir = span_dup(
-			    span_slice(word, 0, slash > 0 ? slash : 1));
-			sandbox_dir(s, dir, SANDBOX_READ);
-			mem_free(dir);
-		}
+		while (span_token(&rest, ", \t", &word))
+			if (span_starts(word, SPAN("passwd-file:")))
+				sandbox_file(s, span_skip(word, 12));
 	}
+	sandbox_tables(s, conf->auth_external_maps);
+	sandbox_file(s, span_str(conf->auth_oauth2_keys));
 }
 
 /* ---- the start ------------------------------------------------------------
@@ -158,6 +188,8 @@ auth_setup(struct auth *a, struct err *e)
 		    a->passdb[i].service == NULL)
 			a->passdb[i].service =
 			    mem_strdup(a->conf->auth_pam_service_name);
+	if (maps_open(a->conf->auth_external_maps, &a->external, e) < 0)
+		return err_wrap(e, "auth_external_maps");
 	return resolve_defaults(a, e);
 }
 
@@ -167,6 +199,7 @@ auth_setup_release(struct auth *a)
 	release_dbs(a->passdb, a->passdb_count);
 	release_dbs(a->userdb, a->userdb_count);
 	a->passdb_count = a->userdb_count = 0;
+	maps_free(&a->external);
 }
 
 static int
@@ -201,6 +234,55 @@ auth_drop_rights(struct auth *a, struct err *e)
 	sandbox_dir(s, "/lib", SANDBOX_READ);
 	sandbox_dir(s, "/dev", SANDBOX_READ | SANDBOX_WRITE);
 	sandbox_dir(s, common->queue_directory, SANDBOX_READ | SANDBOX_WRITE);
+	char *own = mem_printf(
+	    "%s/%s", common->queue_directory, APP_PASSWORD_DIR);
+	sandbox_dir(s, own,
+	    SANDBOX_READ | SANDBOX_WRITE | SANDBOX_MAKE | SANDBOX_REMOVE);
+	mem_free(own);
 	auth_sandbox_files(a->conf, s);
 	return sandbox_apply(&s, &partial, e);
+}
+
+/* ---- what is ours on the disk ---------------------------------------------
+ */
+
+/* Reads the secret, or makes one that stays. */
+static int
+keep_secret(struct auth *a, int dir, struct err *e)
+{
+	struct buf text;
+
+	buf_init(&text, AUTH_SECRET);
+	if (fs_read_file(dir, "secret", AUTH_SECRET, &text, e) == 0 &&
+	    text.n == AUTH_SECRET) {
+		memcpy(a->secret, text.p, AUTH_SECRET);
+		buf_wipe(&text);
+		return 0;
+	}
+	buf_wipe(&text);
+	return fs_replace(dir, "secret", 0600,
+	    span_of(a->secret, sizeof(a->secret)), e);
+}
+
+int
+auth_open_own(struct auth *a, struct err *e)
+{
+	const char *queue = daemon_common(a->daemon)->queue_directory;
+	char *path = mem_printf("%s/%s", queue, APP_PASSWORD_DIR);
+	const int dir =
+	    open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (RAND_bytes(a->secret, sizeof(a->secret)) != 1) {
+		mem_free(path);
+		return err_set(e, ERR_TEMP, "4.3.0", "no randomness");
+	}
+	if (dir < 0)
+		err_sys(e, "open directory %s", path);
+	if (dir < 0 || keep_secret(a, dir, e) < 0)
+		log_warning(NULL,
+		    "%s: salts change with each start, and the last uses of "
+		    "app passwords are not kept", e->text);
+	a->uses = app_uses_new(a->loop, dir);
+	mem_free(path);
+	return 0;
 }

@@ -16,5 +16,9 @@ void auth_sandbox_files(const struct auth_conf *conf, struct sandbox *s);
 /* The loop gives up what only the workers need: root becomes auth_owner, and
  * files and system calls beyond its own few are closed to it. */
 int auth_drop_rights(struct auth *a, struct err *e);
+/* Afterwards: opens queue_directory/auth, reads or makes the secret there,
+ * and reads when app passwords were used. Where the directory is missing or
+ * not ours the secret lives as long as the process, with a warning. */
+int auth_open_own(struct auth *a, struct err *e);
 
 #endif

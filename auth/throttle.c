@@ -2,6 +2,7 @@
 #include "auth/throttle.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "lib/base/mem.h"
@@ -49,15 +50,25 @@ make_room(struct throttle *t, uint64_t now_ms, uint64_t memory_ms)
 	}
 }
 
-uint64_t
-throttle_failed(struct throttle *t, const char *addr, uint64_t now_ms)
+/* Names are keys behind a byte that no address is as long with. */
+static struct span
+name_key(const char *user, char store[300])
 {
-	uint8_t store[16];
-	const struct span key = network(addr, store);
+	const int n = user[0] == '\0' ? 0 : snprintf(store, 300,
+						"user %s", user);
+
+	return span_of(store, n < 0 || n >= 300 ? 0 : (size_t)n);
+}
+
+/* Notes a failure of the key's owner; how many there were before. */
+static unsigned
+count(struct throttle *t, struct span key, uint64_t now_ms)
+{
+	struct client *c;
 
 	if (key.n == 0)
-		return t->delay_ms;
-	struct client *c = table_get(&t->clients, key);
+		return 0;
+	c = table_get(&t->clients, key);
 	if (c == NULL) {
 		if (t->clients.count >= THROTTLE_CLIENTS_MAX)
 			make_room(t, now_ms, THROTTLE_MEMORY_MS);
@@ -69,10 +80,22 @@ throttle_failed(struct throttle *t, const char *addr, uint64_t now_ms)
 		c->failures = 0;
 	}
 	c->last_ms = now_ms;
+	return c->failures++;
+}
+
+uint64_t
+throttle_failed(struct throttle *t, const char *addr, const char *user,
+    uint64_t now_ms)
+{
+	uint8_t store[16];
+	char name[300];
+	const unsigned of_client = count(t, network(addr, store), now_ms);
+	const unsigned of_user = count(t, name_key(user, name), now_ms);
+	const unsigned failures = of_client > of_user ? of_client : of_user;
 	uint64_t delay = t->delay_ms;
-	for (unsigned i = 0; i < c->failures && delay < THROTTLE_MAX_MS; i++)
+
+	for (unsigned i = 0; i < failures && delay < THROTTLE_MAX_MS; i++)
 		delay *= 2;
-	c->failures++;
 	if (delay > THROTTLE_MAX_MS && delay > t->delay_ms)
 		delay = t->delay_ms > THROTTLE_MAX_MS ? t->delay_ms
 						      : THROTTLE_MAX_MS;
@@ -80,13 +103,16 @@ throttle_failed(struct throttle *t, const char *addr, uint64_t now_ms)
 }
 
 void
-throttle_succeeded(struct throttle *t, const char *addr)
+throttle_succeeded(struct throttle *t, const char *addr, const char *user)
 {
 	uint8_t store[16];
-	const struct span key = network(addr, store);
+	char name[300];
+	const struct span keys[] = { network(addr, store),
+		name_key(user, name) };
 
-	if (key.n > 0)
-		mem_free(table_remove(&t->clients, key));
+	for (size_t i = 0; i < COUNT_OF(keys); i++)
+		if (keys[i].n > 0)
+			mem_free(table_remove(&t->clients, keys[i]));
 }
 
 struct throttle *

@@ -21,10 +21,12 @@
 /* ---- the jobs -------------------------------------------------------------
  */
 
+enum { HASH_MAX = 512 };
+
 /* Everything the job was sent, as C strings; wiped at its end. */
 struct job {
 	char op[16], user[AUTH_NAME_MAX + 1], service[64], addr[48];
-	char hash[512], password[AUTH_PASSWORD_MAX + 1];
+	char hash[HASH_MAX], password[AUTH_PASSWORD_MAX + 1];
 };
 
 static void
@@ -73,6 +75,46 @@ do_user(const struct job *job, struct msg_out *out)
 }
 
 static void
+do_match(const struct job *job, const struct msg_in *m, struct msg_out *out)
+{
+	struct scram_key last = { .hash = SASL_HASH_NONE };
+	char stored[HASH_MAX];
+	struct span value;
+	size_t cursor = 0;
+	unsigned number = 0, found = 0;
+
+	while (found == 0 && msg_next_value(m, F_TEXT, &cursor, &value)) {
+		number++;
+		if (span_copy(value, stored, sizeof(stored)) &&
+		    password_slow_matches(stored, job->password, &last))
+			found = number;
+	}
+	msg_put_u64(out, F_COUNT, found);
+	explicit_bzero(&last, sizeof(last));
+}
+
+static void
+do_derive(const struct job *job, struct msg_out *out)
+{
+	struct scram_key like, k;
+	struct buf text;
+	struct err e;
+
+	if (!scram_key_parse(span_str(job->hash), &like)) {
+		err_set(&e, ERR_TEMP, "4.3.0", "a bad key");
+		put_error(out, &e);
+		return;
+	}
+	scram_key_derive(like.hash, span_str(job->password),
+	    span_of(like.salt, like.salt_n), like.iterations, &k);
+	buf_init(&text, HASH_MAX);
+	scram_key_print(&k, &text);
+	msg_put(out, F_DATA, buf_span(&text));
+	buf_wipe(&text);
+	explicit_bzero(&k, sizeof(k));
+}
+
+static void
 do_pam(const struct job *job, struct msg_out *out)
 {
 	char why[200] = "";
@@ -94,15 +136,17 @@ worker_do(struct msg_in *m, struct msg_out *out)
 	msg_get_str(m, F_USER, job.user, sizeof(job.user));
 	msg_get_str(m, F_SERVICE, job.service, sizeof(job.service));
 	msg_get_str(m, F_ADDR, job.addr, sizeof(job.addr));
-	msg_get_str(m, F_TEXT, job.hash, sizeof(job.hash));
+	if (strcmp(job.op, "derive") == 0)
+		msg_get_str(m, F_TEXT, job.hash, sizeof(job.hash));
 	msg_get_str(m, F_DATA, job.password, sizeof(job.password));
 	if (msg_done(m, &e) < 0) {
 		put_error(out, &e);
 	} else if (strcmp(job.op, "user") == 0) {
 		do_user(&job, out);
-	} else if (strcmp(job.op, "crypt") == 0) {
-		msg_put_u64(out, F_FOUND,
-		    password_crypt_matches(job.hash, job.password));
+	} else if (strcmp(job.op, "match") == 0) {
+		do_match(&job, m, out);
+	} else if (strcmp(job.op, "derive") == 0) {
+		do_derive(&job, out);
 	} else if (strcmp(job.op, "pam") == 0) {
 		do_pam(&job, out);
 	} else {

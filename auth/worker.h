@@ -11,7 +11,10 @@
  *
  * F_OP   in                             out
  * user   F_USER                         F_FOUND F_UID F_GID F_HOME F_GROUPS*
- * crypt  F_TEXT hash, F_DATA password   F_FOUND 1: it matches
+ * match  F_TEXT* stored, F_DATA password F_COUNT: the number, from 1, of the
+ *                                       first that it matches; 0: none
+ * derive F_DATA password, F_TEXT a key  F_DATA: the key with the same salt
+ *        (lib/mail/scram_key.h)         from the password, as text
  * pam    F_USER F_DATA F_SERVICE F_ADDR F_STATUS (enum worker_pam), F_TEXT
  */
 

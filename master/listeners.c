@@ -60,6 +60,16 @@ open_inet(const char *key, int *out_fd, struct err *e)
 	    (struct sockaddr *)&addr, len, BACKLOG, out_fd, e);
 }
 
+static bool
+is_stream(const struct program *p, const char *path)
+{
+	const char *name = strrchr(path, '/');
+
+	return p->stream_socket ||
+	    (p->stream_name != NULL && name != NULL &&
+		strcmp(name + 1, p->stream_name) == 0);
+}
+
 static int
 open_one(const struct plan *p, const struct socket_spec *spec, int *out_fd,
     struct err *e)
@@ -69,7 +79,8 @@ open_one(const struct plan *p, const struct socket_spec *spec, int *out_fd,
 	/* Who may connect is decided by the directory and by credentials. */
 	if (strncmp(spec->key, "unix:", 5) == 0)
 		ret = sock_listen_unix(spec->key + 5,
-		    p->program->stream_socket ? SOCK_STREAM : SOCK_SEQPACKET,
+		    is_stream(p->program, spec->key + 5) ? SOCK_STREAM :
+							   SOCK_SEQPACKET,
 		    0666, out_fd, e);
 	else
 		ret = open_inet(spec->key, out_fd, e);

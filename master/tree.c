@@ -10,7 +10,7 @@
 #include "lib/os/log.h"
 
 /* The table of docs/DESIGN.md, "The queue directory". */
-enum owner { O_ROOT, O_MAIL, O_SMTPD, O_LOG };
+enum owner { O_ROOT, O_MAIL, O_SMTPD, O_LOG, O_AUTH };
 enum group { G_ROOT, G_MAIL, G_IPC, G_ADMIN };
 
 static const struct directory {
@@ -32,28 +32,31 @@ static const struct directory {
 	{ "pid", O_ROOT, G_MAIL, 0775, false },
 	{ "trace", O_LOG, G_ADMIN, 02750, false },
 	{ "memory", O_SMTPD, G_MAIL, 02770, false },
+	{ "auth", O_AUTH, G_ROOT, 0700, false },
 };
 
 struct ids {
 	bool root;
-	uid_t uids[O_LOG + 1];
+	uid_t uids[O_AUTH + 1];
 	gid_t gids[G_ADMIN + 1];
 };
 
 static int
 find_ids(const struct common_conf *c, struct ids *out, struct err *e)
 {
-	struct priv_user mail, smtpd, log;
+	struct priv_user mail, smtpd, log, auth;
 
 	if (priv_lookup(c->mail_owner, &mail, e) != 0 ||
 	    priv_lookup(c->smtpd_owner, &smtpd, e) != 0 ||
 	    priv_lookup(c->log_owner, &log, e) != 0 ||
+	    priv_lookup(c->auth_owner, &auth, e) != 0 ||
 	    priv_lookup_group(c->ipc_group, &out->gids[G_IPC], e) != 0 ||
 	    priv_lookup_group(c->admin_group, &out->gids[G_ADMIN], e) != 0)
 		return -1;
 	out->uids[O_MAIL] = mail.uid;
 	out->uids[O_SMTPD] = smtpd.uid;
 	out->uids[O_LOG] = log.uid;
+	out->uids[O_AUTH] = auth.uid;
 	out->gids[G_MAIL] = mail.gid;
 	return 0;
 }

@@ -55,6 +55,7 @@ const struct program programs[] = {
 	/* Forks the workers that ask PAM, then becomes auth_owner. */
 	{ .name = "auth",
 	    .caps = auth_caps,
+	    .stream_name = "dovecot-auth",
 	    .single = true,
 	    .params = auth_params },
 	{ .name = "resolver",

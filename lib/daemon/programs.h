@@ -18,6 +18,9 @@ struct program {
 	const char *user_param;  /* parameter that names its user; NULL: root */
 	const int *caps;         /* capabilities kept, ended by -1; NULL none */
 	bool stream_socket;      /* its unix listeners are SOCK_STREAM */
+	/* One unix listener of a program whose others are not: the name of the
+	 * service that is SOCK_STREAM; or NULL. */
+	const char *stream_name;
 	bool single;             /* never more than one living process */
 	bool per_core;           /* "-" in master.cf: a process for each core */
 	bool needs_keys;         /* gets MSG_KEYS */

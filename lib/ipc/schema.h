@@ -76,6 +76,8 @@
 	X(MSG_MASTER_STATUS, 110) /* answer: MSG_OK F_LINE... */              \
 	X(MSG_MASTER_RELOAD, 111) /* [F_SERVICE]; MSG_OK when it is done */   \
 	X(MSG_MASTER_STOP, 112)   /* F_OP stop, abort; MSG_OK at once */      \
+	/* auth, continued */                                                  \
+	X(MSG_AUTH_FAILED, 150)   /* F_ERR_KIND F_DSN F_TEXT why, F_USER */    \
 	X(MSG_TICKET_KEYS, 160)   /* master: fd (tls_tickets.h) */
 
 #define MSG_FIELDS(X)                                                          \
@@ -154,7 +156,12 @@
 	X(F_TRACE, 90)     /* u64 */                                           \
 	X(F_LINE, 91)      /* text, repeats */                                 \
 	X(F_PATH, 92)      /* text */                                          \
-	X(F_MODE, 93)      /* u64 */
+	X(F_MODE, 93)      /* u64 */                                           \
+	X(F_TLS_EXPORTER, 130) /* bytes: tls-exporter, RFC 9266 */             \
+	X(F_TLS_END_POINT, 131) /* bytes: tls-server-end-point, RFC 5929 */    \
+	X(F_PLUS_OFFERED, 132) /* u64: 1 if a -PLUS mechanism was offered */   \
+	X(F_CERT_NAME, 133) /* text: CN of a verified client certificate */    \
+	X(F_CERT_PRINT, 134) /* text: fingerprint of a client certificate */
 
 #define MSG_ENUM(name, number) name = number,
 enum msg_type { MSG_TYPES(MSG_ENUM) };

@@ -2,32 +2,26 @@
 #include "lib/proto/sasl.h"
 
 #include "lib/base/mem.h"
+#include "lib/proto/sasl_impl.h"
 #include "lib/proto/utf8.h"
 
-struct mechanism {
-	const char *name;
-	/* Takes one response. */
-	enum sasl_result (*step)(struct sasl *s, struct span response);
-	/* Sent to a client that gave no initial response. */
-	const char *first_challenge;
-};
+enum sasl_result
+sasl_bad(struct sasl *s, const char *fault)
+{
+	s->fault = fault;
+	return SASL_BAD;
+}
 
-struct sasl {
-	const struct mechanism *mechanism;
-	struct span challenge;
-	struct buf authzid, user, password;
-	bool over;
-};
-
-/* Takes a value over: no NUL, valid UTF-8, not too long. */
-static bool
-keep(struct buf *b, struct span value)
+bool
+sasl_keep(struct buf *b, struct span value)
 {
 	if (span_chr(value, '\0') != SIZE_MAX || !utf8_valid(value))
 		return false;
 	buf_add(b, value);
 	return buf_ok(b);
 }
+
+/* ---- mechanisms of one or two steps ---- */
 
 /* "authzid NUL user NUL password" (RFC 4616 2). */
 static enum sasl_result
@@ -38,19 +32,19 @@ step_plain(struct sasl *s, struct span response)
 	size_t second;
 
 	if (first == SIZE_MAX)
-		return SASL_BAD;
+		return sasl_bad(s, "no NUL in the response");
 	rest = span_skip(response, first + 1);
 	second = span_chr(rest, '\0');
 	if (second == SIZE_MAX ||
-	    !keep(&s->authzid, span_slice(response, 0, first)) ||
-	    !keep(&s->user, span_slice(rest, 0, second)) ||
-	    !keep(&s->password, span_skip(rest, second + 1)))
-		return SASL_BAD;
+	    !sasl_keep(&s->authzid, span_slice(response, 0, first)) ||
+	    !sasl_keep(&s->user, span_slice(rest, 0, second)) ||
+	    !sasl_keep(&s->password, span_skip(rest, second + 1)))
+		return sasl_bad(s, "malformed response");
 	if (s->user.n == 0 || s->password.n == 0)
-		return SASL_BAD;
+		return sasl_bad(s, "empty name or password");
 	if (span_eq(buf_span(&s->authzid), buf_span(&s->user)))
 		buf_reset(&s->authzid);
-	return SASL_DONE;
+	return SASL_PASSWORD;
 }
 
 /* The user's name, then the password: never written down in an RFC, but the
@@ -59,20 +53,63 @@ static enum sasl_result
 step_login(struct sasl *s, struct span response)
 {
 	if (response.n == 0)
-		return SASL_BAD;
+		return sasl_bad(s, "empty name or password");
 	if (s->user.n == 0) {
-		if (!keep(&s->user, response))
-			return SASL_BAD;
-		s->challenge = SPAN("Password:");
+		if (!sasl_keep(&s->user, response))
+			return sasl_bad(s, "malformed response");
+		buf_reset(&s->challenge);
+		buf_str(&s->challenge, "Password:");
 		return SASL_CHALLENGE;
 	}
-	return keep(&s->password, response) ? SASL_DONE : SASL_BAD;
+	return sasl_keep(&s->password, response) ?
+	    SASL_PASSWORD : sasl_bad(s, "malformed response");
 }
 
-static const struct mechanism mechanisms[] = {
-	{ "PLAIN", step_plain, "" },
-	{ "LOGIN", step_login, "Username:" },
+/* The name to act as, or nothing: whom the certificate names. */
+static enum sasl_result
+step_external(struct sasl *s, struct span response)
+{
+	return sasl_keep(&s->authzid, response) ?
+	    SASL_CERT : sasl_bad(s, "malformed response");
+}
+
+static const struct sasl_mechanism mechanisms[] = {
+	{ .name = "PLAIN", .step = step_plain, .first_challenge = "" },
+	{ .name = "LOGIN", .step = step_login, .first_challenge = "Username:" },
+	{ .name = "EXTERNAL", .step = step_external, .first_challenge = "" },
+	{ .name = "OAUTHBEARER",
+	    .step = sasl_step_oauth,
+	    .refuse = sasl_refuse_oauth,
+	    .first_challenge = "" },
+	{ .name = "XOAUTH2",
+	    .step = sasl_step_xoauth2,
+	    .refuse = sasl_refuse_oauth,
+	    .first_challenge = "" },
+	{ .name = "SCRAM-SHA-1",
+	    .step = sasl_step_scram,
+	    .accept = sasl_accept_scram,
+	    .first_challenge = "",
+	    .hash = SASL_HASH_SHA1 },
+	{ .name = "SCRAM-SHA-1-PLUS",
+	    .step = sasl_step_scram,
+	    .accept = sasl_accept_scram,
+	    .first_challenge = "",
+	    .hash = SASL_HASH_SHA1,
+	    .plus = true },
+	{ .name = "SCRAM-SHA-256",
+	    .step = sasl_step_scram,
+	    .accept = sasl_accept_scram,
+	    .first_challenge = "",
+	    .hash = SASL_HASH_SHA256 },
+	{ .name = "SCRAM-SHA-256-PLUS",
+	    .step = sasl_step_scram,
+	    .accept = sasl_accept_scram,
+	    .first_challenge = "",
+	    .hash = SASL_HASH_SHA256,
+	    .plus = true },
 };
+
+/* ---- life ---- */
 
 struct sasl *
 sasl_new(struct span mechanism)
@@ -84,9 +121,18 @@ sasl_new(struct span mechanism)
 			continue;
 		s = MEM_NEW(s);
 		s->mechanism = &mechanisms[i];
+		s->fault = "malformed response";
 		buf_init(&s->authzid, SASL_NAME_MAX);
 		buf_init(&s->user, SASL_NAME_MAX);
 		buf_init(&s->password, SASL_PASSWORD_MAX);
+		buf_init(&s->token, SASL_TOKEN_MAX);
+		buf_init(&s->challenge, SASL_SCRAM_MESSAGE_MAX);
+		buf_init(&s->exporter, SASL_BINDING_MAX);
+		buf_init(&s->end_point, SASL_BINDING_MAX);
+		buf_init(&s->gs2, SASL_SCRAM_MESSAGE_MAX);
+		buf_init(&s->nonce, 2 * SASL_NONCE_MAX);
+		buf_init(&s->message, 4 * SASL_SCRAM_MESSAGE_MAX);
+		buf_init(&s->proof, SASL_BINDING_MAX);
 		return s;
 	}
 	return NULL;
@@ -103,24 +149,55 @@ sasl_free(struct sasl **sp)
 	buf_wipe(&s->authzid);
 	buf_wipe(&s->user);
 	buf_wipe(&s->password);
+	buf_wipe(&s->token);
+	buf_wipe(&s->challenge);
+	buf_wipe(&s->exporter);
+	buf_wipe(&s->end_point);
+	buf_wipe(&s->gs2);
+	buf_wipe(&s->nonce);
+	buf_wipe(&s->message);
+	buf_wipe(&s->proof);
 	mem_free(s);
 }
 
-const char *
-sasl_mechanism(const struct sasl *s)
+void
+sasl_bind(struct sasl *s, const struct sasl_binding *b)
 {
-	return s->mechanism->name;
+	buf_add(&s->exporter, b->exporter);
+	buf_add(&s->end_point, b->end_point);
+	s->plus_offered = b->plus_offered;
+}
+
+/* ---- steps ---- */
+
+/* Notes what is to come after r. */
+static enum sasl_result
+went(struct sasl *s, enum sasl_result r)
+{
+	switch (r) {
+	case SASL_CHALLENGE:
+		break;
+	case SASL_PASSWORD:
+	case SASL_SALT:
+	case SASL_PROOF:
+	case SASL_TOKEN:
+	case SASL_CERT:
+		s->asked = true;
+		break;
+	case SASL_OK:
+	case SASL_REFUSED:
+	case SASL_BAD:
+		s->over = true;
+		break;
+	}
+	return r;
 }
 
 enum sasl_result
 sasl_step(struct sasl *s, struct span response)
 {
-	enum sasl_result r;
-
-	BUG_ON(s->over);
-	r = s->mechanism->step(s, response);
-	s->over = r != SASL_CHALLENGE;
-	return r;
+	BUG_ON(s->over || s->asked);
+	return went(s, s->mechanism->step(s, response));
 }
 
 enum sasl_result
@@ -128,14 +205,52 @@ sasl_start(struct sasl *s, bool has_initial, struct span initial)
 {
 	if (has_initial)
 		return sasl_step(s, initial);
-	s->challenge = span_str(s->mechanism->first_challenge);
+	buf_str(&s->challenge, s->mechanism->first_challenge);
 	return SASL_CHALLENGE;
+}
+
+enum sasl_result
+sasl_accept(struct sasl *s, struct span signature)
+{
+	BUG_ON(!s->asked);
+	s->asked = false;
+	return went(s, s->mechanism->accept != NULL ?
+	    s->mechanism->accept(s, signature) : SASL_OK);
+}
+
+enum sasl_result
+sasl_refuse(struct sasl *s, struct span detail)
+{
+	BUG_ON(!s->asked);
+	s->asked = false;
+	return went(s, s->mechanism->refuse != NULL ?
+	    s->mechanism->refuse(s, detail) : SASL_REFUSED);
+}
+
+/* ---- what there is ---- */
+
+const char *
+sasl_mechanism(const struct sasl *s)
+{
+	return s->mechanism->name;
+}
+
+enum sasl_hash
+sasl_scram_hash(const struct sasl *s)
+{
+	return s->mechanism->hash;
+}
+
+const char *
+sasl_fault(const struct sasl *s)
+{
+	return s->fault;
 }
 
 struct span
 sasl_challenge(const struct sasl *s)
 {
-	return s->challenge;
+	return buf_span(&s->challenge);
 }
 
 struct span
@@ -154,4 +269,22 @@ struct span
 sasl_password(const struct sasl *s)
 {
 	return buf_span(&s->password);
+}
+
+struct span
+sasl_token(const struct sasl *s)
+{
+	return buf_span(&s->token);
+}
+
+struct span
+sasl_scram_proof(const struct sasl *s)
+{
+	return buf_span(&s->proof);
+}
+
+struct span
+sasl_scram_message(const struct sasl *s)
+{
+	return buf_span(&s->message);
 }

@@ -24,15 +24,15 @@ failures_make_slow(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(wanted); i++)
 		assert_int_equal(
-		    throttle_failed(t, "192.0.2.1", 10 * i), wanted[i]);
-	assert_int_equal(throttle_failed(t, "192.0.2.2", 0), 2000);
+		    throttle_failed(t, "192.0.2.1", "", 10 * i), wanted[i]);
+	assert_int_equal(throttle_failed(t, "192.0.2.2", "", 0), 2000);
 	/* Quiet for a while: forgotten. */
 	assert_int_equal(
-	    throttle_failed(t, "192.0.2.1", 40 + THROTTLE_MEMORY_MS), 2000);
-	throttle_failed(t, "192.0.2.1", 40 + THROTTLE_MEMORY_MS);
-	throttle_succeeded(t, "192.0.2.1");
+	    throttle_failed(t, "192.0.2.1", "", 40 + THROTTLE_MEMORY_MS), 2000);
+	throttle_failed(t, "192.0.2.1", "", 40 + THROTTLE_MEMORY_MS);
+	throttle_succeeded(t, "192.0.2.1", "");
 	assert_int_equal(
-	    throttle_failed(t, "192.0.2.1", 41 + THROTTLE_MEMORY_MS), 2000);
+	    throttle_failed(t, "192.0.2.1", "", 41 + THROTTLE_MEMORY_MS), 2000);
 	throttle_free(&t);
 	assert_null(t);
 }
@@ -43,21 +43,21 @@ networks_count_together(void **state)
 	struct throttle *t = throttle_new(1000);
 
 	(void)state;
-	assert_int_equal(throttle_failed(t, "2001:db8:1:2::1", 0), 1000);
-	assert_int_equal(throttle_failed(t, "2001:db8:1:2:ffff::9", 0), 2000);
-	assert_int_equal(throttle_failed(t, "2001:db8:1:3::1", 0), 1000);
+	assert_int_equal(throttle_failed(t, "2001:db8:1:2::1", "", 0), 1000);
+	assert_int_equal(throttle_failed(t, "2001:db8:1:2:ffff::9", "", 0), 2000);
+	assert_int_equal(throttle_failed(t, "2001:db8:1:3::1", "", 0), 1000);
 	/* Who can't be told apart is not counted. */
 	for (int i = 0; i < 5; i++) {
-		assert_int_equal(throttle_failed(t, "127.0.0.1", 0), 1000);
-		assert_int_equal(throttle_failed(t, "::1", 0), 1000);
-		assert_int_equal(throttle_failed(t, "", 0), 1000);
-		assert_int_equal(throttle_failed(t, "unknown", 0), 1000);
+		assert_int_equal(throttle_failed(t, "127.0.0.1", "", 0), 1000);
+		assert_int_equal(throttle_failed(t, "::1", "", 0), 1000);
+		assert_int_equal(throttle_failed(t, "", "", 0), 1000);
+		assert_int_equal(throttle_failed(t, "unknown", "", 0), 1000);
 	}
 	throttle_free(&t);
 	/* A delay of the configuration above the ceiling is kept. */
 	t = throttle_new(60000);
-	assert_int_equal(throttle_failed(t, "192.0.2.1", 0), 60000);
-	assert_int_equal(throttle_failed(t, "192.0.2.1", 0), 60000);
+	assert_int_equal(throttle_failed(t, "192.0.2.1", "", 0), 60000);
+	assert_int_equal(throttle_failed(t, "192.0.2.1", "", 0), 60000);
 	throttle_free(&t);
 }
 
@@ -71,7 +71,7 @@ a_flood_of_clients_is_bounded(void **state)
 	for (unsigned i = 0; i < THROTTLE_CLIENTS_MAX + 1000; i++) {
 		snprintf(addr, sizeof(addr), "10.%u.%u.%u", i >> 16,
 		    i >> 8 & 255, i & 255);
-		assert_int_equal(throttle_failed(t, addr, i), 1000);
+		assert_int_equal(throttle_failed(t, addr, "", i), 1000);
 	}
 	throttle_free(&t);
 }

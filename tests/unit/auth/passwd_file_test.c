@@ -59,6 +59,44 @@ reads_lines(void **state)
 	}
 }
 
+static void
+reads_app_passwords(void **state)
+{
+	char line[] = "a:x:1:2:::: app_password=one:imap:{PLAIN}a:b "
+		      "app_password=bad name userdb_mail=mbox:~/m "
+		      "app_password=two:smtp,imap:y";
+	struct passwd_entry e;
+	const char *user, *why;
+
+	(void)state;
+	assert_true(passwd_line_parse(line, &user, &e, &why));
+	assert_int_equal(e.app_count, 2);
+	assert_string_equal(e.apps[0], "one:imap:{PLAIN}a:b");
+	assert_string_equal(e.apps[1], "two:smtp,imap:y");
+	assert_string_equal(e.fault, "app_password: bad scopes");
+	assert_string_equal(e.mail, "mbox:~/m");
+}
+
+static void
+has_a_ceiling(void **state)
+{
+	struct passwd_entry e;
+	const char *user, *why;
+	struct buf line;
+
+	(void)state;
+	buf_init(&line, 4096);
+	buf_str(&line, "a:x:1:2:::");
+	for (int i = 0; i <= APP_PASSWORDS_MAX; i++)
+		buf_fmt(&line, "%sapp_password=n%d:imap:x", i ? " " : ":", i);
+	char *text = mem_strdup(buf_cstr(&line));
+	assert_true(passwd_line_parse(text, &user, &e, &why));
+	assert_int_equal(e.app_count, APP_PASSWORDS_MAX);
+	assert_string_equal(e.fault, "too many app passwords");
+	mem_free(text);
+	buf_release(&line);
+}
+
 static char last_warning[300];
 
 static void
@@ -118,6 +156,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_lines),
+		cmocka_unit_test(reads_app_passwords),
+		cmocka_unit_test(has_a_ceiling),
 		cmocka_unit_test(follows_the_file),
 	};
 

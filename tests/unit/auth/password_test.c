@@ -27,6 +27,8 @@ knows_schemes(void **state)
 		{ "{CRYPT}$y$x", PASSWORD_CRYPT, "$y$x" },
 		{ "$1$x", PASSWORD_CRYPT, "$1$x" },
 		{ "{none", PASSWORD_CRYPT, "{none" },
+		{ "{SCRAM-SHA-256}4096,x", PASSWORD_SCRAM, "4096,x" },
+		{ "{scram-sha-1}x", PASSWORD_SCRAM, "x" },
 		{ "{ROT13}x", PASSWORD_UNKNOWN, "x" },
 		{ "{}x", PASSWORD_UNKNOWN, "x" },
 	};
@@ -105,6 +107,30 @@ compares_crypt(void **state)
 	assert_false(password_crypt_matches(password_dummy, "x"));
 }
 
+/* Keys made by another program: Python's hashlib. */
+static void
+compares_scram(void **state)
+{
+	static const char sha256[] =
+	    "{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==,"
+	    "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=,"
+	    "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
+	static const char sha1[] = "{SCRAM-SHA-1}4096,QSXCR+Q6sek8bf92,"
+				   "6dlGYMOdZcOPutkcNY8U2g7vK9Y=,"
+				   "D+CSWLOshSulAsxiupA+qs2/fTE=";
+	struct scram_key last = { .hash = SASL_HASH_NONE };
+
+	(void)state;
+	assert_true(password_slow_matches(sha256, "pencil", &last));
+	assert_true(password_slow_matches(sha256, "pencil", &last));
+	assert_true(password_slow_matches(sha1, "pencil", &last));
+	last.hash = SASL_HASH_NONE;
+	assert_false(password_slow_matches(sha256, "Pencil", &last));
+	assert_false(password_slow_matches(sha1, "Pencil", &last));
+	assert_false(password_slow_matches("{SCRAM-SHA-256}x", "x", &last));
+	assert_false(password_slow_matches("{PLAIN}x", "x", &last));
+}
+
 int
 main(void)
 {
@@ -112,6 +138,7 @@ main(void)
 		cmocka_unit_test(knows_schemes),
 		cmocka_unit_test(compares_cheap_ones),
 		cmocka_unit_test(compares_crypt),
+		cmocka_unit_test(compares_scram),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -90,7 +90,8 @@ lists_of_databases(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
 		const struct auth_conf conf = { .auth_passdb = rows[i].passdb,
-			.auth_userdb = rows[i].userdb };
+			.auth_userdb = rows[i].userdb,
+			.auth_oauth2_introspection = "" };
 		struct err e;
 		if ((auth_verify(&conf, &e) == 0) != rows[i].good)
 			fail_msg("%s, %s", rows[i].passdb, rows[i].userdb);
