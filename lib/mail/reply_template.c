@@ -76,16 +76,16 @@ choose(const struct expansion *x, struct span rest, bool there,
 	const bool question = rest.p[0] == '?';
 	struct span first = span_skip(rest, 1), other = SPAN_EMPTY;
 
-	if (first.n > 0 && first.p[0] == '{') {
-		struct span behind = first;
+	if (span_starts(span_trim(first), SPAN("{"))) {
+		struct span behind = span_trim(first);
 
 		if (!take_bracket(&behind, &first))
 			return bad(x, "brackets do not fit", rest);
 		behind = span_trim(behind);
 		if (question && span_starts(behind, SPAN(":"))) {
-			other = span_trim(span_skip(behind, 1));
-			if (span_starts(other, SPAN("{")) &&
-			    !take_bracket(&other, &other))
+			behind = other = span_trim(span_skip(behind, 1));
+			if (span_starts(behind, SPAN("{")) &&
+			    !take_bracket(&behind, &other))
 				return bad(x, "brackets do not fit", behind);
 		} else if (behind.n > 0) {
 			return bad(x, "text behind brackets", behind);

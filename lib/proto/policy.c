@@ -50,7 +50,8 @@ next_line(struct span *rest, struct span *out)
 enum parse
 policy_reply_parse(struct span in, size_t *out_used, struct span *out_action)
 {
-	struct span rest = span_slice(in, 0, POLICY_REPLY_MAX), line;
+	const size_t most = in.n < POLICY_REPLY_MAX ? in.n : POLICY_REPLY_MAX;
+	struct span rest = span_slice(in, 0, most), line;
 	struct span action = SPAN_EMPTY;
 	bool found = false;
 
@@ -60,7 +61,7 @@ policy_reply_parse(struct span in, size_t *out_used, struct span *out_action)
 		if (line.n == 0 && !found)
 			return PARSE_BAD;
 		if (line.n == 0) {
-			*out_used = (size_t)(rest.p - in.p);
+			*out_used = most - rest.n;
 			*out_action = action;
 			return PARSE_OK;
 		}
