@@ -242,7 +242,8 @@ on_connected(void *arg, int fd, const struct err *e)
 
 	connect_free(&conn->connecting);
 	if (fd < 0) {
-		conn_failed(conn, e->sysno != 0 ? e->sysno : EIO, e->text);
+		conn_failed(conn, e->sysno != 0 ? e->sysno : EIO,
+		    strerror(e->sysno != 0 ? e->sysno : EIO));
 		return;
 	}
 	conn->stream = stream_new(conn->client->loop, fd, &limits, &handler,
