@@ -118,6 +118,7 @@ bool auth_name_format(
 struct login_facts {
 	char user[AUTH_NAME_MAX + 1];
 	char service[32], addr[48], mech[24];
+	char domain[AUTH_NAME_MAX + 1]; /* of names without one, or "" */
 	char app[65]; /* the app password that was used, or "" */
 	bool secured;
 	pid_t pid; /* of the process that asks, 0: none of ours */

@@ -162,6 +162,28 @@ succeed(struct exchange *x)
 /* ---- who it is ------------------------------------------------------------
  */
 
+/* The user's name as it is looked up. */
+static bool
+format_name(
+    const struct exchange *x, struct span name, char out[AUTH_NAME_MAX + 1])
+{
+	const char *format = x->a->conf->auth_username_format;
+	struct buf whole;
+	bool ok;
+
+	if (x->facts.domain[0] == '\0' || name.n == 0 ||
+	    span_chr(name, '@') != SIZE_MAX)
+		return auth_name_format(format, name, out);
+	buf_init(&whole, AUTH_NAME_MAX);
+	buf_add(&whole, name);
+	buf_byte(&whole, '@');
+	buf_str(&whole, x->facts.domain);
+	ok = buf_ok(&whole) &&
+	    auth_name_format(format, buf_span(&whole), out);
+	buf_release(&whole);
+	return ok;
+}
+
 /* Notes the name, as what is given in the log and then as the user's.
  * False: refused. */
 static bool
@@ -171,8 +193,7 @@ take_name(struct exchange *x, struct span user)
 
 	snprintf(x->facts.user, sizeof(x->facts.user), "%s",
 	    log_quote(user, 100));
-	if (!auth_name_format(
-		x->a->conf->auth_username_format, user, formatted)) {
+	if (!format_name(x, user, formatted)) {
 		fail(x, "not a user name");
 		return false;
 	}
@@ -187,8 +208,7 @@ same_user(const struct exchange *x, struct span authzid)
 	char formatted[AUTH_NAME_MAX + 1];
 
 	return authzid.n == 0 ||
-	    (auth_name_format(
-		 x->a->conf->auth_username_format, authzid, formatted) &&
+	    (format_name(x, authzid, formatted) &&
 		strcmp(formatted, x->facts.user) == 0);
 }
 

@@ -151,6 +151,7 @@ session_begin(struct request *r, struct msg_in *m, void *arg)
 	client.binding.end_point =
 	    msg_get(m, F_TLS_END_POINT, SASL_BINDING_MAX);
 	client.binding.plus_offered = msg_get_u64(m, F_PLUS_OFFERED) == 1;
+	msg_get_str(m, F_DOMAIN, f.domain, sizeof(f.domain));
 	client.cert_name = msg_get(m, F_CERT_NAME, AUTH_NAME_MAX);
 	client.cert_print = msg_get(m, F_CERT_PRINT, AUTH_NAME_MAX);
 	const bool has_data = msg_has(m, F_DATA);

@@ -76,6 +76,9 @@ void login_command(struct login *l, const struct imap_cmd *c);
 
 /* ---- login_auth.c ---- */
 void login_by_password(struct login *l, const struct imap_cmd *c);
+/* Appends the SASL mechanisms that this connection may use, separated by
+ * spaces. True: one with channel binding is among them. */
+bool login_mechanisms(const struct login *l, struct buf *out);
 void login_by_sasl(struct login *l, const struct imap_cmd *c);
 /* The client's line in an AUTHENTICATE exchange. */
 void login_sasl_line(struct login *l, struct span line);

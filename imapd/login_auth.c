@@ -5,7 +5,9 @@
 
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
+#include "lib/mail/sasl_policy.h"
 #include "lib/proto/base64.h"
+#include "lib/proto/sasl.h"
 
 enum {
 	AUTH_MS = 60000,   /* PAM may think; its delays are auth's */
@@ -36,8 +38,62 @@ remember(struct login *l, struct span mechanism, struct span user)
 			l->user[i] = '?';
 }
 
+bool
+login_mechanisms(const struct login *l, struct buf *out)
+{
+	struct sasl_offer o = {
+		.mechanisms = l->stage->conf->auth_mechanisms,
+		.options = SASL_NOANONYMOUS,
+	};
+	struct tls_cert cert;
+	struct buf data;
+	bool plus;
+
+	buf_init(&data, SASL_BINDING_MAX);
+	o.binding = l->tls &&
+	    (stream_tls_binding(l->client, TLS_BINDING_EXPORTER, &data) ||
+		stream_tls_binding(l->client, TLS_BINDING_END_POINT, &data));
+	o.cert = l->tls && stream_tls_cert(l->client, "sha256", &cert);
+	sasl_offer_print(&o, out, &plus);
+	buf_release(&data);
+	return plus;
+}
+
 static void
-begin(struct login *l, struct span mechanism, const struct span *data)
+put_binding(const struct login *l, enum tls_binding kind, enum msg_field field,
+    struct msg_out *m)
+{
+	struct buf data;
+
+	buf_init(&data, SASL_BINDING_MAX);
+	if (stream_tls_binding(l->client, kind, &data))
+		msg_put(m, field, buf_span(&data));
+	buf_wipe(&data);
+}
+
+/* What TLS shows of the client. */
+static void
+put_tls(const struct login *l, struct msg_out *m)
+{
+	struct tls_cert cert;
+	struct buf offer;
+
+	if (!l->tls)
+		return;
+	buf_init(&offer, 1000);
+	msg_put_u64(m, F_PLUS_OFFERED, login_mechanisms(l, &offer));
+	buf_release(&offer);
+	put_binding(l, TLS_BINDING_EXPORTER, F_TLS_EXPORTER, m);
+	put_binding(l, TLS_BINDING_END_POINT, F_TLS_END_POINT, m);
+	if (!stream_tls_cert(l->client, "sha256", &cert))
+		return;
+	if (cert.trusted)
+		msg_put_str(m, F_CERT_NAME, cert.subject);
+	msg_put_str(m, F_CERT_PRINT, cert.fingerprint);
+}
+
+static void
+begin(struct login *l, const struct span *data)
 {
 	struct msg_out m;
 
@@ -49,7 +105,7 @@ begin(struct login *l, struct span mechanism, const struct span *data)
 	msg_put_u64(&m, F_SECURED, l->tls || l->secured);
 	if (data != NULL)
 		msg_put(&m, F_DATA, *data);
-	(void)mechanism;
+	put_tls(l, &m);
 	l->auth_session = 0;
 	ask(l, &m);
 	msg_out_release(&m);
@@ -69,19 +125,24 @@ login_by_password(struct login *l, const struct imap_cmd *c)
 	buf_byte(&plain, '\0');
 	buf_add(&plain, c->password);
 	data = buf_span(&plain);
-	begin(l, SPAN("PLAIN"), &data);
+	begin(l, &data);
 	buf_wipe(&plain);
 }
 
 static bool
 offered(const struct login *l, struct span mechanism)
 {
-	struct span rest = span_str(l->stage->conf->auth_mechanisms), word;
+	struct buf offer;
+	char *found;
+	bool ok;
 
-	while (span_token(&rest, " ,\t", &word))
-		if (span_ieq(word, mechanism))
-			return true;
-	return false;
+	buf_init(&offer, 1000);
+	login_mechanisms(l, &offer);
+	found = sasl_offer_find(buf_cstr(&offer), mechanism);
+	ok = found != NULL;
+	mem_free(found);
+	buf_release(&offer);
+	return ok;
 }
 
 /* The name in an initial response of PLAIN: authzid NUL authcid NUL ... */
@@ -116,7 +177,7 @@ login_by_sasl(struct login *l, const struct imap_cmd *c)
 		remember(l, c->mechanism,
 		    span_ieq(c->mechanism, SPAN("PLAIN")) ? plain_user(data)
 							  : SPAN_EMPTY);
-		begin(l, c->mechanism, c->has_initial ? &data : NULL);
+		begin(l, c->has_initial ? &data : NULL);
 	}
 	buf_wipe(&raw);
 }
@@ -210,10 +271,13 @@ answered(void *arg, struct msg_in *m, const struct err *e)
 		.dsn = "4.7.0",
 		.text = "auth said something else" };
 	struct login *l = arg;
+	struct err said;
 
 	l->phase = LOGIN_COMMANDS;
 	if (m == NULL) {
 		failed(l, e);
+	} else if (m->type == MSG_AUTH_FAILED && msg_get_err(m, &said)) {
+		failed(l, &said);
 	} else if (m->type == MSG_AUTH_CHALLENGE) {
 		challenge(l, m);
 	} else if (m->type == MSG_AUTH_DONE && msg_has(m, F_TICKET)) {

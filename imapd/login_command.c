@@ -25,7 +25,8 @@ may_log_in(const struct login *l)
 static void
 print_capabilities(const struct login *l, struct buf *out)
 {
-	struct span rest = span_str(l->stage->conf->auth_mechanisms), word;
+	struct buf offer;
+	struct span rest, word;
 
 	buf_str(out, "CAPABILITY IMAP4rev1 LITERAL+ SASL-IR ID");
 	if (may_start_tls(l))
@@ -34,11 +35,14 @@ print_capabilities(const struct login *l, struct buf *out)
 		buf_str(out, " LOGINDISABLED");
 		return;
 	}
-	while (span_token(&rest, " ,\t", &word)) {
+	buf_init(&offer, 1000);
+	login_mechanisms(l, &offer);
+	rest = buf_span(&offer);
+	while (span_token(&rest, " ", &word)) {
 		buf_str(out, " AUTH=");
-		for (size_t i = 0; i < word.n; i++)
-			buf_byte(out, ascii_upper(word.p[i]));
+		buf_add(out, word);
 	}
+	buf_release(&offer);
 }
 
 void

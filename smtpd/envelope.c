@@ -222,8 +222,9 @@ open_writer(struct session *s, struct span sender)
 		    log_quote(span_str(s->sasl_user), 500));
 	buf_init(&orig, 1024);
 	xforward_log(s, &orig);
-	log_info(&s->log, "client=%s%s%s", session_client(s), login,
-	    buf_cstr(&orig));
+	log_info(&s->log, "client=%s%s%s%s%s", session_client(s), login,
+	    tx->sasl_sender.n > 0 ? ", sasl_sender=" : "",
+	    log_quote(tx->sasl_sender, 500), buf_cstr(&orig));
 	buf_release(&orig);
 }
 

@@ -34,7 +34,8 @@ from_part(const struct session *s, struct buf *out)
 	    s->name != NULL ? s->name : "unknown",
 	    strchr(s->addr, ':') != NULL ? "IPv6:" : "", s->addr);
 	tls_received(s, out);
-	if (s->sasl_user != NULL)
+	if (s->sasl_user != NULL &&
+	    s->service->conf->smtpd_sasl_authenticated_header)
 		buf_fmt(out, "\t(Authenticated sender: %s)\r\n",
 		    log_quote(span_str(s->sasl_user), 200));
 	buf_fmt(out, "\tby %s (%s) with %s", s->service->common->myhostname,

@@ -19,6 +19,7 @@
 #include "lib/mail/qmgr_client.h"
 #include "lib/mail/restrict.h"
 #include "lib/mail/router.h"
+#include "lib/mail/sasl_policy.h"
 #include "lib/mail/server_memory.h"
 #include "lib/mail/user_client.h"
 #include "lib/map/map.h"
@@ -28,6 +29,14 @@
 #include "smtpd/overload.h"
 #include "smtpd/protocol.h"
 #include "smtpd/smtpd_params.h"
+
+/* Whom AUTH is offered, and which of it (smtpd/auth.c). */
+struct auth_rules {
+	unsigned options, tls_options;
+	struct match_list *filter, *exceptions;
+};
+int auth_rules_open(const struct smtpd_conf *c, struct auth_rules *out,
+    struct err *e);
 
 struct service {
 	struct daemon *daemon;
@@ -53,6 +62,7 @@ struct service {
 	struct overload overload;
 	struct milter_list *milters; /* smtpd_milters or non_smtpd_milters */
 	struct maps *milter_maps;
+	struct auth_rules auth_rules;
 
 	struct list sessions;    /* struct session */
 	size_t session_count;

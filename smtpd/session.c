@@ -606,11 +606,11 @@ session_offer(struct session *s)
 	if (!tls && !s->local && s->service->tls != NULL &&
 	    c->smtpd_tls_security_level != SMTPD_TLS_NONE)
 		caps |= SMTP_CAP_STARTTLS;
-	if (c->smtpd_sasl_auth_enable && !s->local &&
-	    (tls || !c->smtpd_tls_auth_only))
-		caps |= SMTP_CAP_AUTH;
-	smtp_server_offer(s->engine, protocol_caps(s, caps),
-	    c->smtpd_sasl_mechanisms);
+	const char *mechanisms = auth_offer(s);
+	if (mechanisms != NULL)
+		caps |= c->broken_sasl_auth_clients ?
+		    SMTP_CAP_AUTH | SMTP_CAP_AUTH_OLD : SMTP_CAP_AUTH;
+	smtp_server_offer(s->engine, protocol_caps(s, caps), mechanisms);
 }
 
 /* Who is at the other end, and may he come in? False: nobody. */
@@ -794,6 +794,7 @@ session_free(struct session *s)
 	mem_free(s->sasl_user);
 	mem_free(s->sasl_method);
 	mem_free(s->sasl_mech);
+	mem_free(s->sasl_offer);
 	mem_free(s);
 	service_session_ended(service);
 }

@@ -53,6 +53,7 @@ struct transaction {
 	struct arena arena;
 	struct queue_envelope env;  /* spans live in the arena */
 	uint64_t size;              /* declared with SIZE=, or 0 */
+	struct span sasl_sender;    /* said with AUTH=, or empty */
 	struct queue_writer *writer; /* from the first recipient on; its
 				       envelope is what counts then */
 	struct span first_rcpt;     /* for Received, with one recipient only */
@@ -103,6 +104,8 @@ struct session {
 	uid_t uid;
 	char *helo;              /* NULL before */
 	char *sasl_user, *sasl_method; /* NULL: not logged in */
+	char *sasl_offer;        /* mechanisms; NULL: none */
+	bool sasl_plus;          /* one with channel binding is offered */
 	char *sasl_mech;         /* while AUTH is under way */
 	uint64_t sasl_session;
 	enum smtpd_bare bare;    /* what is done about bare newlines */
@@ -227,6 +230,8 @@ bool content_refuses(struct session *s);
 void etrn_event(struct session *s, const struct smtp_event *ev);
 void etrn_forget(struct session *s);
 /* auth.c */
+/* The mechanisms to offer now, or NULL; lives until it is asked again. */
+const char *auth_offer(struct session *s);
 void auth_begin(struct session *s, const struct smtp_event *ev);
 void auth_line(struct session *s, struct span line);
 /* Forgets an exchange under way. */

@@ -65,6 +65,11 @@ struct smtpd_conf {
 	const char *smtpd_sasl_mechanisms;
 	bool smtpd_sasl_required;
 	const char *receive_override_options;
+	const char *smtpd_sasl_mechanism_filter, *smtpd_sasl_security_options,
+	    *smtpd_sasl_tls_security_options, *smtpd_sasl_exceptions_networks,
+	    *smtpd_sasl_local_domain, *smtpd_sasl_service;
+	int64_t smtpd_sasl_response_limit;
+	bool smtpd_sasl_authenticated_header, broken_sasl_auth_clients;
 
 	/* Protocol */
 	int smtpd_forbid_bare_newline, smtpd_upstream_proxy_protocol;

@@ -154,6 +154,8 @@ offer_line(const struct smtp_server *s, unsigned cap, const char *word,
 		size_offer(s, b);
 	else if (cap == SMTP_CAP_AUTH)
 		buf_fmt(b, "AUTH %s", s->auth_mechs);
+	else if (cap == SMTP_CAP_AUTH_OLD)
+		buf_fmt(b, "AUTH=%s", s->auth_mechs);
 	else if (cap == SMTP_CAP_LIMITS)
 		buf_fmt(b, "LIMITS RCPTMAX=%u", s->conf->rcpt_max);
 	else if (cap == SMTP_CAP_FUTURERELEASE)
@@ -177,7 +179,8 @@ reply_hello(struct smtp_server *s)
 	} offers[] = { { SMTP_CAP_PIPELINING, "PIPELINING" },
 		{ SMTP_CAP_SIZE, NULL }, { SMTP_CAP_VRFY, "VRFY" },
 		{ SMTP_CAP_ETRN, "ETRN" }, { SMTP_CAP_STARTTLS, "STARTTLS" },
-		{ SMTP_CAP_AUTH, NULL }, { SMTP_CAP_XCLIENT, NULL },
+		{ SMTP_CAP_AUTH, NULL }, { SMTP_CAP_AUTH_OLD, NULL },
+		{ SMTP_CAP_XCLIENT, NULL },
 		{ SMTP_CAP_XFORWARD, NULL },
 		{ SMTP_CAP_ENHANCEDSTATUSCODES, "ENHANCEDSTATUSCODES" },
 		{ SMTP_CAP_8BITMIME, "8BITMIME" }, { SMTP_CAP_DSN, "DSN" },

@@ -54,6 +54,7 @@ enum smtp_caps {
 	SMTP_CAP_XCLIENT = 1 << 14,
 	SMTP_CAP_XFORWARD = 1 << 15,
 	SMTP_CAP_ENHANCEDSTATUSCODES = 1 << 16,
+	SMTP_CAP_AUTH_OLD = 1 << 17, /* "AUTH=PLAIN LOGIN" too */
 };
 
 /* Settings of a listener; must outlive its sessions. */
@@ -166,7 +167,8 @@ struct smtp_server *smtp_server_new(const struct smtp_server_conf *conf);
 void smtp_server_free(struct smtp_server *s);
 
 /* What is offered from now on: caps, and with SMTP_CAP_AUTH the mechanisms as
- * they stand in the reply ("PLAIN LOGIN"; must outlive the session). */
+ * they stand in the reply ("PLAIN LOGIN"; must live until the next call, or
+ * outlive the session). */
 void smtp_server_offer(
     struct smtp_server *s, unsigned caps, const char *auth_mechs);
 

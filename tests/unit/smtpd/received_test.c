@@ -19,6 +19,7 @@
 /* A session that never runs: just what the field is made of. */
 struct fixture {
 	struct common_conf common;
+	struct smtpd_conf conf;
 	struct service service;
 	struct session session;
 	struct loop *loop;
@@ -50,7 +51,9 @@ fixture_init(struct fixture *f)
 
 	*f = (struct fixture){ .common = { .myhostname = "mx.test",
 				   .mail_name = "Chappe" } };
+	f->conf.smtpd_sasl_authenticated_header = true;
 	f->service.common = &f->common;
+	f->service.conf = &f->conf;
 	f->service.engine.hostname = "mx.test";
 	f->session.service = &f->service;
 	f->loop = loop_new();
