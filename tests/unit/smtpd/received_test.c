@@ -147,28 +147,6 @@ of_a_user_logged_in(void **state)
 	fixture_release(&f);
 }
 
-static void
-counts_the_connections_of_each_client(void **state)
-{
-	struct service s = { .commits = 0 };
-
-	(void)state;
-	table_init(&s.by_client);
-	assert_true(service_count(&s, SPAN("addr:a"), 2));
-	assert_true(service_count(&s, SPAN("addr:a"), 2));
-	assert_false(service_count(&s, SPAN("addr:a"), 2));
-	assert_true(service_count(&s, SPAN("addr:b"), 2));
-	service_uncount(&s, SPAN("addr:a"));
-	assert_true(service_count(&s, SPAN("addr:a"), 2));
-	assert_true(service_count(&s, SPAN("addr:a"), 0));
-	for (int i = 0; i < 3; i++)
-		service_uncount(&s, SPAN("addr:a"));
-	service_uncount(&s, SPAN("addr:b"));
-	/* Nothing is kept of a client that is gone. */
-	assert_int_equal(s.by_client.count, 0);
-	table_release(&s.by_client);
-}
-
 int
 main(void)
 {
@@ -176,7 +154,6 @@ main(void)
 		cmocka_unit_test(of_a_stranger),
 		cmocka_unit_test(of_a_local_user),
 		cmocka_unit_test(of_a_user_logged_in),
-		cmocka_unit_test(counts_the_connections_of_each_client),
 	};
 
 	setenv("TZ", "UTC0", 1);
