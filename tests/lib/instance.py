@@ -76,12 +76,25 @@ def _process_table():
     return table
 
 
+def _lines(services):
+    """Service lines; "@FILE" stands for those of a file of the repository,
+    without its comments."""
+    lines = []
+    for line in services:
+        if line[:1] != "@":
+            lines.append(line)
+            continue
+        with open(os.path.join(ROOT, line[1:])) as f:
+            lines += [w.rstrip() for w in f if w.strip() and w[0] != "#"]
+    return lines
+
+
 class Instance:
     """Use: start(), environment(), stop(), remove()."""
 
     def __init__(self, options=(), services=(), mailbox="maildir",
                  privileged_=False):
-        self.options, self.services = list(options), list(services)
+        self.options, self.services = list(options), _lines(services)
         self.mailbox, self.privileged = mailbox, privileged_
         self.master = None
         self.ports = ports.Ports()
@@ -99,7 +112,7 @@ class Instance:
             self.conf, self.queue = "/etc/chappe", "/var/spool/chappe"
         self.bin = os.path.join(self.dir, "bin")
         self.stderr_path = os.path.join(self.dir, "log", "stderr")
-        self.port = {}
+        self.port, self.extra = {}, {}
         self.users = []
 
     # ---- making ----
@@ -138,6 +151,13 @@ class Instance:
         for name in ("SMTP_PORT", "SUBMISSION_PORT", "SUBMISSIONS_PORT",
                      "LMTP_PORT", "IMAP_PORT", "IMAPS_PORT"):
             self.port[name] = self.ports.take()
+        # A service may be named NAME_PORT: it gets a port of its own.
+        for i, line in enumerate(self.services):
+            name = line.split()[0]
+            if name.endswith("_PORT"):
+                self.extra[name] = self.ports.take()
+                self.services[i] = line.replace(
+                    name, str(self.extra[name]), 1)
 
     def _make_users(self):
         if self.privileged:
@@ -371,7 +391,7 @@ class Instance:
             "PARTNERS_DIR": self.partners,
         })
         env.setdefault("ASAN_OPTIONS", "detect_leaks=0")
-        for name, port in self.port.items():
+        for name, port in list(self.port.items()) + list(self.extra.items()):
             env[name] = str(port)
         for number, user in enumerate(self.users[:2], 1):
             env["USER%d" % number] = user.name

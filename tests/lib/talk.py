@@ -9,6 +9,15 @@ A transcript is a text file. Its lines:
     ! tls                    shake hands (after STARTTLS, or on SUBMISSIONS)
     ! close                  the client hangs up
     ! end                    the server must hang up, after which nothing comes
+    ! gone                   the same, but bytes that are no reply may come
+    ! begin NAME [ADDR]      connect, and EHLO (on LMTP: LHLO)
+    ! rcpt                   MAIL and RCPT to the first user
+    ! data                   the same, and DATA
+    ! quit                   QUIT, and the server hangs up
+    ! delivered TEXT         one message with $WORD comes to the first user,
+                             and it has TEXT in it, written as behind C|
+    ! nothing                no message with $WORD came
+    ! log REGEX              a line of the log matches
     ! whole                  not to be played byte by byte
     C: TEXT                  the client sends TEXT and CRLF; lines that follow
                              each other go out in one piece
@@ -17,14 +26,16 @@ A transcript is a text file. Its lines:
     S: ...                   any number of lines, up to the next S: line
 
 In C: and C| the escapes \\r \\n \\t \\0 \\xHH and \\\\ stand for bytes. In both,
-$NAME is a variable of the environment or one set by the caller; in S:, {RE}
-is a regular expression. Each transcript is played twice: once in pieces as
+$NAME is a variable of the environment or one set by the caller, $WORD another
+one in each playing; in S:, {RE} is a regular expression. Each transcript is played twice: once in pieces as
 above, once byte by byte, which must make no difference.
 """
 
 import base64
+import glob
 import os
 import re
+import secrets
 import socket
 import ssl
 
@@ -66,6 +77,7 @@ class Player:
 
     def __init__(self, path, bytewise, values):
         self.path, self.bytewise, self.values = path, bytewise, values
+        values["WORD"] = "w" + secrets.token_hex(6)
         self.sock = None
         self.received = b""
         self.ended = False
@@ -95,15 +107,77 @@ class Player:
             if kind == "S:":
                 self._expect(text)
             elif kind == "! ":
-                self._command(line[2:].split())
+                self._command(line[2:].split(), line[2:])
             elif line.strip() and not line.startswith("#"):
                 raise Mismatch("%s: not a line of a transcript: %r" %
                                (self.where, line))
         if sending:
             self._send(sending)
 
-    def _command(self, words):
-        if words[0] == "connect":
+    def _steps(self, text):
+        """Lines of a transcript in a string."""
+        for line in text.split("\n"):
+            if line[0] == "C":
+                self._send(_bytes(_variables(line[3:], self.values)) +
+                           b"\r\n")
+            else:
+                self._expect(line[3:])
+
+    def _prelude(self, words):
+        """What most conversations begin or end with."""
+        if words[0] == "begin":
+            self._connect(*words[1:])
+            self._steps("S: 220 {.+}\nC: %s client.test\nS: ...\nS: 250 {.+}"
+                        % ("LHLO" if words[1] == "lmtp" else "EHLO"))
+        elif words[0] == "quit":
+            self._steps("C: QUIT\nS: 221 2.0.0 Bye")
+            self._command(["end"], "end")
+        else:
+            self._steps("C: MAIL FROM:<sender@b.test>\nS: 250 2.1.0 Ok\n"
+                        "C: RCPT TO:<$USER1@$MAIL_DOMAIN>\nS: 250 2.1.5 Ok")
+        if words[0] == "data":
+            self._steps("C: DATA\n"
+                        "S: 354 End data with <CR><LF>.<CR><LF>")
+
+    def _delivered(self, text):
+        """The only message with our word in it, which has the text."""
+        got = cases.wait_for("%s: the message" % self.where, self._messages)
+        if len(got) != 1:
+            raise Mismatch("%s: %d messages" % (self.where, len(got)))
+        wanted = _bytes(_variables(text, self.values))
+        if wanted not in got[0].replace(b"\r\n", b"\n"):
+            raise Mismatch("%s: %r is not in %r" % (self.where, wanted,
+                                                    got[0]))
+
+    def _messages(self):
+        word = self.values["WORD"].encode()
+        found = []
+        for path in glob.glob(self.values["MAILBOX1"] + "/new/*"):
+            with open(path, "rb") as f:
+                text = f.read()
+            if word in text:
+                found.append(text)
+        return found
+
+    def _logged(self, text):
+        pattern = re.compile(_variables(text, self.values))
+
+        def look():
+            with open(self.values["MAIL_LOG"], errors="replace") as f:
+                return pattern.search(f.read())
+        cases.wait_for("%s: a line of the log" % self.where, look)
+
+    def _command(self, words, line):
+        if words[0] in ("begin", "rcpt", "data", "quit"):
+            self._prelude(words)
+        elif words[0] == "delivered":
+            self._delivered(line[10:])
+        elif words[0] == "nothing":
+            if self._messages():
+                raise Mismatch("%s: a message came" % self.where)
+        elif words[0] == "log":
+            self._logged(line[4:])
+        elif words[0] == "connect":
             self._connect(*words[1:])
         elif words[0] == "tls":
             context = ssl.create_default_context(
@@ -112,6 +186,12 @@ class Player:
                                             server_hostname="localhost")
         elif words[0] == "close":
             self.sock.close()
+        elif words[0] == "gone":
+            while not self.ended:
+                self._receive()
+            if re.search(rb"^\d\d\d[ -]", self.received, re.M):
+                raise Mismatch("%s: it said %r" % (self.where,
+                                                   self.received))
         elif words[0] == "end":
             line = self._line()
             if line is not None:
@@ -139,17 +219,20 @@ class Player:
         except (BrokenPipeError, ConnectionResetError):
             self.ended = True
 
+    def _receive(self):
+        try:
+            more = self.sock.recv(65536)
+        except (ConnectionResetError, ssl.SSLError):
+            more = b""
+        except socket.timeout:
+            raise Mismatch("%s: the server says nothing" % self.where)
+        self.ended = not more
+        self.received += more
+
     def _line(self):
         """The server's next line without its end; None at its end."""
         while b"\n" not in self.received and not self.ended:
-            try:
-                more = self.sock.recv(65536)
-            except ConnectionResetError:
-                more = b""
-            except socket.timeout:
-                raise Mismatch("%s: the server says nothing" % self.where)
-            self.ended = not more
-            self.received += more
+            self._receive()
         if not self.received:
             return None
         line, _, self.received = self.received.partition(b"\n")
