@@ -484,11 +484,28 @@ flush_all(struct qmgr *q)
 	return count;
 }
 
-static int
+static uint64_t
+flush_domain(struct qmgr *q, struct span domain)
+{
+	struct sched_message *s;
+	struct table_iter it;
+	uint64_t count = 0;
+
+	scheduler_revive(q->sched);
+	scheduler_each(q->sched, &it);
+	while ((s = scheduler_each_next(q->sched, &it)) != NULL)
+		if (message_may_be_for(
+			CONTAINER_OF(s, struct message, sched), domain))
+			count += flush_one(s);
+	return count;
+}
+
+int
 on_flush(struct request *r, struct msg_in *in, void *arg)
 {
 	struct qmgr *q = conn_of(request_conn(r))->q;
 	const struct span text = msg_get(in, F_QID, QUEUE_ID_TEXT);
+	const struct span domain = msg_get(in, F_DOMAIN, LIMIT_DOMAIN + 2);
 	struct msg_out out;
 	struct queue_id id;
 	uint64_t count = 0;
@@ -496,7 +513,9 @@ on_flush(struct request *r, struct msg_in *in, void *arg)
 	(void)arg;
 	if (in->bad)
 		return -1;
-	if (text.n == 0)
+	if (domain.n > 0)
+		count = flush_domain(q, domain);
+	else if (text.n == 0)
 		count = flush_all(q);
 	else if (queue_id_parse(text, &id))
 		count = flush_one(scheduler_find(q->sched, id));

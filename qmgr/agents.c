@@ -317,5 +317,6 @@ const struct server_handler private_handlers[] = {
 	{ MSG_SEGMENT_WANT, on_segment_want },
 	{ MSG_SEGMENT_FULL, on_segment_full },
 	{ MSG_FAREWELL, on_farewell },
+	{ MSG_QUEUE_FLUSH, on_flush }, /* ETRN */
 	{ 0, NULL },
 };

@@ -164,6 +164,30 @@ rcpt_free(struct rcpt *r)
 	mem_free(r);
 }
 
+bool
+message_unreleased(const struct message *m)
+{
+	return m->open != NULL &&
+	       m->open->env.release_at_s > (int64_t)(wall_ms() / 1000);
+}
+
+/* Which bit of message.domains stands for a domain. */
+static uint64_t
+domain_bit(struct span domain)
+{
+	uint64_t h = 5381;
+
+	for (size_t i = 0; i < domain.n; i++)
+		h = h * 33 + ascii_lower(domain.p[i]);
+	return (uint64_t)1 << (h ^ h >> 17) % 64;
+}
+
+bool
+message_may_be_for(const struct message *m, struct span domain)
+{
+	return m->domains == 0 || (m->domains & domain_bit(domain)) != 0;
+}
+
 /* ---- a page, in a thread ---- */
 static int
 open_files(struct message *m)
@@ -181,6 +205,9 @@ open_files(struct message *m)
 	wait = m->open->next_try_s - (int64_t)(wall_ms() / 1000);
 	m->not_yet = !m->forced && m->dir == QUEUE_DEFERRED && wait > 1 &&
 		     wait <= m->q->conf->maximal_backoff_time / 1000;
+	/* Nobody but its sender says when it goes (RFC 4865). */
+	if (message_unreleased(m))
+		m->not_yet = true;
 	return 0;
 }
 
@@ -261,6 +288,7 @@ take_rcpt(struct message *m, size_t i)
 		m->done_count++;
 		return;
 	}
+	m->domains |= domain_bit(address_domain_of(from->address));
 	apply_filter(m, from);
 	r = rcpt_new(from, &m->page_status[i], m->next_page + (uint32_t)i);
 	if (foreign_claim(m, r))

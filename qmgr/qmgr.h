@@ -110,6 +110,7 @@ struct message {
 	bool moved;   /* to deferred/, and that is not flushed */
 	struct log_ctx log;
 	bool forced;		    /* try now, whatever the notes say */
+	uint64_t domains; /* of recipients seen so far; see message_may_be_for */
 	bool expire;		    /* postsuper -e: at its next failure */
 	struct queue_message *open; /* while active */
 	int read_fd;		    /* of the same file, for agents */
@@ -147,6 +148,11 @@ struct message {
 struct message *message_add(
     struct qmgr *q, struct queue_id id, enum queue_dir dir, uint64_t due_ms);
 void message_forget(struct message *m);
+/* Its sender asked that it be delivered later (RFC 4865)? */
+bool message_unreleased(const struct message *m);
+/* May it have recipients of this domain? Yes is sure only where no is not:
+ * each domain seen sets one of 64 bits, and none is set before it was opened. */
+bool message_may_be_for(const struct message *m, struct span domain);
 /* Loads what is due, sends out what can go; from the loop, soon. */
 void qmgr_pump_soon(void *q);
 /* A page or the first one is to be read. */
@@ -201,6 +207,7 @@ void qmgr_registered(struct qmgr *q, uint32_t pid);
 
 /* ---- tools (admin.c, list.c) ---- */
 extern const struct server_handler admin_handlers[];
+int on_flush(struct request *r, struct msg_in *in, void *arg);
 struct conn;
 /* May the peer of this socket change the queue? */
 bool admin_allowed(const struct qmgr *q, int fd);

@@ -384,8 +384,10 @@ static bool
 too_old(const struct message *m)
 {
 	const struct qmgr_conf *c = m->q->conf;
-	const int64_t age_ms =
-	    (clock_wall_us() - queue_id_us(m->sched.id)) / 1000;
+	const int64_t released_us = m->open->env.release_at_s * 1000000;
+	const int64_t from_us = queue_id_us(m->sched.id) > released_us ?
+		queue_id_us(m->sched.id) : released_us;
+	const int64_t age_ms = (clock_wall_us() - from_us) / 1000;
 
 	return age_ms > (m->open->env.sender.n > 0 ? c->maximal_queue_lifetime
 						   : c->bounce_queue_lifetime);
@@ -450,6 +452,8 @@ next_try_s(const struct message *m)
 	const struct qmgr_conf *c = m->q->conf;
 	const uint64_t now = wall_ms();
 
+	if (message_unreleased(m))
+		return m->open->env.release_at_s;
 	if (m->retry_now || m->edit == EDIT_REQUEUE)
 		return (int64_t)(now / 1000);
 	return (int64_t)(scheduler_backoff(now,
@@ -582,8 +586,14 @@ finish(struct message *m)
 		submit(m, WORK_NAME, run_corrupt, corrupt_done);
 		return;
 	case VERDICT_LATER:
+		if (m->dir == QUEUE_ACTIVE && message_unreleased(m)) {
+			start_defer(m);
+			return;
+		}
 		wait_again(
-		    m, due_of_wall(m->q, (uint64_t)m->open->next_try_s * 1000));
+		    m, due_of_wall(m->q, (uint64_t)(message_unreleased(m)
+				? m->open->env.release_at_s
+				: m->open->next_try_s) * 1000));
 		return;
 	}
 	if (m->open == NULL)

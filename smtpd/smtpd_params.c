@@ -92,7 +92,7 @@ const struct param smtpd_params[] = {
 	    "no letter; none: neither"),
 	PARAM_STR(S, smtpd_command_filter, "",
 	    "tables: command line -> command line to take in its place"),
-	PARAM_STR(S, smtpd_reject_footer, "",
+	PARAM_RAW(S, smtpd_reject_footer, "",
 	    "text below each reply of 4xx and 5xx"),
 	PARAM_STR(S, smtpd_discard_ehlo_keywords, "",
 	    "extensions that are not offered"),
