@@ -103,7 +103,7 @@ open_parts(struct service *s, struct err *e)
 		return -1;
 	s->shared = server_memory_table(s->memory);
 	limits_start(s);
-	if (overload_start(s, e) != 0)
+	if (overload_start(s, e) != 0 || screen_start(s, e) != 0)
 		return -1;
 	s->users = user_client_new(s->loop,
 	    daemon_socket(s->daemon, "auth", false, path));

@@ -63,6 +63,7 @@ struct service {
 	struct milter_list *milters; /* smtpd_milters or non_smtpd_milters */
 	struct maps *milter_maps;
 	struct auth_rules auth_rules;
+	struct screen_rules *screen;
 
 	struct list sessions;    /* struct session */
 	size_t session_count;

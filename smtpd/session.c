@@ -441,12 +441,19 @@ say_greeting(struct session *s)
 static void
 greet(struct session *s)
 {
-	if (s->connected || s->name_query != NULL || s->securing)
+	if (s->connected || s->name_query != NULL || s->securing ||
+	    screen_waits(s))
 		return;
 	s->connected = true;
 	log_info(&s->log, "connect from %s", session_client(s));
 	tls_log(s);
 	stage_begin(s, STAGE_CONNECT, NULL, say_greeting);
+}
+
+void
+session_screened(struct session *s)
+{
+	greet(s);
 }
 
 void
@@ -465,6 +472,8 @@ on_input(void *arg)
 
 	if (s->proxying)
 		read_proxy_header(s);
+	else if (screen_waits(s))
+		screen_input(s);
 	else
 		session_run(s);
 }
@@ -517,6 +526,8 @@ on_closed(void *arg, enum stream_end end, const struct err *e)
 {
 	struct session *s = arg;
 
+	if (screen_waits(s))
+		screen_hangup(s);
 	if (s->securing)
 		handshake_failed(s, end == STREAM_TIMEOUT ? NULL : e);
 	switch (end) {
@@ -676,6 +687,8 @@ begin(struct session *s, int fd, const struct sockaddr *addr)
 		return;
 	}
 	be_patient(s);
+	if (addr != NULL && !screen_begin(s, addr))
+		return;
 	if (s->service->conf->smtpd_tls_wrappermode && addr != NULL) {
 		s->securing = true;
 		hello_secure(s);

@@ -23,6 +23,7 @@
 #include "smtpd/limits.h"
 #include "smtpd/milter.h"
 #include "smtpd/recipients.h"
+#include "smtpd/screen.h"
 #include "smtpd/service.h"
 #include "smtpd/stage.h"
 #include "smtpd/tls.h"
@@ -99,6 +100,7 @@ struct session {
 	bool inet;               /* else a UNIX socket */
 	struct dns_query *name_query;
 	struct limits_state limits;
+	struct screen *screen;   /* NULL: it is not screened */
 	bool trusted;            /* in mynetworks, or local */
 	bool local;              /* on the submission socket: uid is known */
 	uid_t uid;
@@ -179,6 +181,9 @@ void session_log_what(struct session *s, const char *what,
 /* Says so in place of the greeting and ends the session. */
 void session_turn_away(struct session *s, unsigned code, const char *dsn,
     struct span text);
+
+/* screen.c lets the client in. */
+void session_screened(struct session *s);
 
 /* What is offered to EHLO now. */
 void session_offer(struct session *s);

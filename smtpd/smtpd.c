@@ -63,6 +63,8 @@ sandbox(const struct daemon *d, struct sandbox *s)
 		conf.fast_flush_domains,
 		conf.smtpd_milter_maps,
 		conf.milter.milter_header_checks,
+		conf.postscreen_access_list,
+		conf.postscreen_dnsbl_reply_map,
 	};
 
 	router_sandbox(daemon_conf(d), s);

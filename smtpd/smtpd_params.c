@@ -69,6 +69,46 @@ const struct param smtpd_params[] = {
 	    "how often the highest counts are logged; 0: never"),
 	PARAM_BOOL(S, smtpd_client_port_logging, "no",
 	    "log the client's port behind its address"),
+	/* before the greeting */
+	PARAM_BOOL(S, smtpd_screen, "no",
+	    "test clients before they are greeted, as postscreen does"),
+	PARAM_STR(S, postscreen_access_list, "permit_mynetworks",
+	    "clients that are not tested, or denied: permit_mynetworks and "
+	    "tables with permit, reject and dunno"),
+	PARAM_WORD(S, postscreen_denylist_action, "ignore",
+	    "ignore enforce drop", "what becomes of a client that the access "
+	    "list denies"),
+	PARAM_TIME(S, postscreen_greet_wait, "${stress?{2}:{6}}s",
+	    "how long a client that is not known waits for the greeting"),
+	PARAM_STR(S, postscreen_greet_banner, "$smtpd_banner",
+	    "text behind 220- in the first line of the greeting, before the "
+	    "wait; empty: none"),
+	PARAM_WORD(S, postscreen_greet_action, "ignore",
+	    "ignore enforce drop", "what becomes of a client that talks "
+	    "before it is greeted"),
+	PARAM_TIME(S, postscreen_greet_ttl, "1d",
+	    "how long a client that waited is not made to wait again"),
+	PARAM_STR(S, postscreen_dnsbl_sites, "",
+	    "DNS lists that are asked about clients: "
+	    "DOMAIN[=FILTER][*WEIGHT]..."),
+	PARAM_STR(S, postscreen_dnsbl_reply_map, "",
+	    "tables from a list's name to the name that clients are told"),
+	PARAM_INT(S, postscreen_dnsbl_threshold, "1", 1, 1000000,
+	    "sum of weights from which a client is not wanted"),
+	PARAM_INT(S, postscreen_dnsbl_allowlist_threshold, "0", -1000000, 0,
+	    "sum of weights down from which a client need not wait; 0: none"),
+	PARAM_WORD(S, postscreen_dnsbl_action, "ignore",
+	    "ignore enforce drop", "what becomes of a client that DNS lists "
+	    "name"),
+	PARAM_TIME(S, postscreen_dnsbl_timeout, "10s",
+	    "how long lists are waited for when postscreen_greet_wait is 0"),
+	PARAM_TIME(S, postscreen_dnsbl_min_ttl, "60s",
+	    "how long a client that no list names is not asked about, at "
+	    "least"),
+	PARAM_TIME(S, postscreen_dnsbl_max_ttl, "1h",
+	    "the same, at most"),
+	PARAM_TIME(S, postscreen_cache_retention_time, "7d",
+	    "how long a client that has passed is called an old one"),
 	PARAM_INT(S, hopcount_limit, "50", 1, 10000,
 	    "Received fields that a message may come with"),
 	PARAM_INT(S, queue_minfree, "0", 0, INT64_MAX,

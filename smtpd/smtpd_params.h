@@ -37,6 +37,9 @@ enum smtpd_eecdh_grade {
 	SMTPD_EECDH_ULTRA,
 };
 
+/* What becomes of a client that fails a test. */
+enum screen_action { SCREEN_IGNORE, SCREEN_ENFORCE, SCREEN_DROP };
+
 struct smtpd_conf {
 	const char *smtpd_banner;
 	int64_t smtpd_timeout, smtpd_error_sleep_time, smtpd_starttls_timeout;
@@ -54,6 +57,20 @@ struct smtpd_conf {
 	int64_t smtpd_client_ipv6_prefix_length;
 	int64_t anvil_rate_time_unit, anvil_status_update_time;
 	bool smtpd_client_port_logging;
+
+	/* before the greeting */
+	bool smtpd_screen;
+	const char *postscreen_access_list;
+	int postscreen_denylist_action, postscreen_greet_action;
+	int postscreen_dnsbl_action;
+	int64_t postscreen_greet_wait, postscreen_greet_ttl;
+	const char *postscreen_greet_banner;
+	const char *postscreen_dnsbl_sites, *postscreen_dnsbl_reply_map;
+	int64_t postscreen_dnsbl_threshold;
+	int64_t postscreen_dnsbl_allowlist_threshold;
+	int64_t postscreen_dnsbl_timeout;
+	int64_t postscreen_dnsbl_min_ttl, postscreen_dnsbl_max_ttl;
+	int64_t postscreen_cache_retention_time;
 
 	const char *stress;
 	int64_t hopcount_limit, queue_minfree;

@@ -9,6 +9,7 @@
 
 /* In the order in which they are asked. */
 static const struct gate *const gates[] = {
+	&screen_gate,
 	&limits_gate,
 	&tls_gate,
 	&auth_gate,

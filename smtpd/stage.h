@@ -83,6 +83,7 @@ const struct smtp_cmd *stage_cmd(const struct session *s);
 /* ---- for the parts that answer commands ---- */
 
 /* The gates, each in the file that it is named after. */
+extern const struct gate screen_gate; /* what was found before 220 */
 extern const struct gate limits_gate; /* events per client */
 extern const struct gate tls_gate;  /* is a client certificate needed? */
 extern const struct gate auth_gate; /* is a login needed? */

@@ -183,6 +183,7 @@ class Place:
         for name in ("incoming", "active", "deferred", "hold", "corrupt"):
             for digit in "0123456789ABCDEF":
                 os.makedirs(os.path.join(h.queue, name, digit))
+        os.mkdir(os.path.join(h.queue, "memory"))
         if os.geteuid() == 0:
             for folder, _, files in os.walk(h.queue):
                 os.chown(folder, ipc.UID, ipc.UID)
