@@ -211,7 +211,9 @@ open_writer(struct session *s, struct span sender)
 	tx->writer = queue_writer_open(s->service->queue, &tx->env);
 	queue_writer_envelope(tx->writer)->sender =
 	    queue_writer_keep(tx->writer, sender);
-	queue_id_text(queue_writer_id(tx->writer), s->log.qid);
+	/* What goes to a proxy gets no file, and no id. */
+	if (!proxy_wanted(s))
+		queue_id_text(queue_writer_id(tx->writer), s->log.qid);
 	if (s->local)
 		snprintf(login, sizeof(login), ", uid=%lu",
 		    (unsigned long)s->uid);
@@ -222,7 +224,8 @@ open_writer(struct session *s, struct span sender)
 		    log_quote(span_str(s->sasl_user), 500));
 	buf_init(&orig, 1024);
 	xforward_log(s, &orig);
-	log_info(&s->log, "client=%s%s%s%s%s", session_client(s), login,
+	log_info(&s->log, "%sclient=%s%s%s%s%s",
+	    proxy_wanted(s) ? "NOQUEUE: " : "", session_client(s), login,
 	    tx->sasl_sender.n > 0 ? ", sasl_sender=" : "",
 	    log_quote(tx->sasl_sender, 500), buf_cstr(&orig));
 	buf_release(&orig);

@@ -174,7 +174,7 @@ committed(void *arg, struct queue_id id, const struct err *e)
 
 /* What was decided on the way, into the envelope. */
 static void
-apply_actions(struct transaction *tx)
+apply_actions(struct session *s, struct transaction *tx)
 {
 	struct queue_envelope *env = queue_writer_envelope(tx->writer);
 
@@ -182,6 +182,8 @@ apply_actions(struct transaction *tx)
 		env->birth = QUEUE_HOLD;
 	if (tx->act.filter.n > 0)
 		env->filter = queue_writer_keep(tx->writer, tx->act.filter);
+	else
+		env->filter = span_str(s->service->conf->content_filter);
 	recipients_write(tx);
 }
 
@@ -200,7 +202,7 @@ commit(struct session *s)
 		.chunk_bytes = smtp_server_data_size(s->engine),
 		.chunked = tx->chunked };
 	xforward_forget(s);
-	apply_actions(tx);
+	apply_actions(s, tx);
 	s->service->commits++;
 	s->committing = c;
 	stage_reset(s);
@@ -252,6 +254,20 @@ discard(struct session *s)
 	answer_all(s, count, 250, "2.0.0", text);
 }
 
+/* A proxy has it, and this is what it said. */
+static void
+taken(struct session *s)
+{
+	const unsigned count =
+	    s->service->engine.lmtp ? s->tx->rcpt_count : 1;
+	char text[1024];
+
+	snprintf(text, sizeof(text), "%.*s", SPAN_FMT(s->tx->act.taken));
+	xforward_forget(s);
+	envelope_abort(s);
+	answer_all(s, count, 250, "", text);
+}
+
 static void finish(struct session *s);
 
 static void
@@ -274,6 +290,10 @@ finish(struct session *s)
 
 	if (act->discard) {
 		discard(s);
+		return;
+	}
+	if (act->taken.n > 0) {
+		taken(s);
 		return;
 	}
 	if (address.n > 0) {
@@ -302,7 +322,8 @@ message_end(struct session *s)
 	if (content_refuses(s))
 		return;
 	message_id = fixup_message_id(tx->fixup);
-	log_info(&s->log, "message-id=%s", message_id[0] == '\0' ? "<>" :
+	if (!proxy_wanted(s))
+		log_info(&s->log, "message-id=%s", message_id[0] == '\0' ? "<>" :
 	    log_quote(span_str(message_id), 900));
 	if (fixup_hops(tx->fixup) > s->service->conf->hopcount_limit) {
 		refuse(s, 554, "5.4.0", "Error: too many hops");

@@ -191,7 +191,7 @@ stored(struct session *s, const struct err *e)
 static void
 applied(struct session *s, const struct err *e)
 {
-	if (e != NULL)
+	if (e != NULL || proxy_wanted(s))
 		stored(s, e);
 	else
 		milter_store(s, stored);

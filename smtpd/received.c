@@ -47,7 +47,8 @@ received_field(const struct session *s, struct span rcpt, const char *qid,
     int64_t time_s, struct buf *out)
 {
 	from_part(s, out);
-	buf_fmt(out, "%sid %s", s->local ? "\t" : " ", qid);
+	if (qid[0] != '\0')
+		buf_fmt(out, "%sid %s", s->local ? "\t" : " ", qid);
 	if (rcpt.n > 0 && !s->local)
 		buf_fmt(out, "\r\n\tfor <%s>", log_quote(rcpt, 500));
 	buf_str(out, "; ");

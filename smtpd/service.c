@@ -93,7 +93,8 @@ open_parts(struct service *s, struct err *e)
 		&s->exceptions, e) != 0)
 		return err_wrap(e, "smtpd_client_event_limit_exceptions");
 	if (auth_rules_open(s->conf, &s->auth_rules, e) != 0 ||
-	    protocol_open(s, e) != 0 || milter_service_open(s, e) != 0)
+	    protocol_open(s, e) != 0 || milter_service_open(s, e) != 0 ||
+	    proxy_service_open(s, e) != 0)
 		return -1;
 	if (queue_open(s->common->queue_directory, s->loop, &s->queue, e) != 0)
 		return -1;

@@ -64,6 +64,8 @@ struct service {
 	struct maps *milter_maps;
 	struct auth_rules auth_rules;
 	struct screen_rules *screen;
+	struct smtp_proxy_place *proxy; /* smtpd_proxy_filter, or NULL */
+	bool proxy_late; /* speed_adjust */
 
 	struct list sessions;    /* struct session */
 	size_t session_count;

@@ -22,6 +22,7 @@
 #include "lib/proto/newline.h"
 #include "smtpd/limits.h"
 #include "smtpd/milter.h"
+#include "smtpd/proxy.h"
 #include "smtpd/recipients.h"
 #include "smtpd/screen.h"
 #include "smtpd/service.h"
@@ -35,6 +36,7 @@ struct actions {
 	bool discard;         /* answer 250 and forget it */
 	bool hold;            /* into hold/ */
 	struct span filter;   /* "transport:nexthop" for all recipients */
+	struct span taken;    /* a proxy has it: what it said with 250 */
 	struct span redirect; /* one recipient in place of all */
 	struct buf prepend;   /* header lines, with CRLF; until DATA */
 	struct added {        /* recipients to add (BCC) */
@@ -123,6 +125,7 @@ struct session {
 	struct stage_state stage;
 	struct restrictions *restrictions; /* restrict.c */
 	struct milter_session *milter; /* NULL: no filters */
+	struct proxy_session *proxy;
 	struct commit *committing; /* a message on its way to the disk */
 	struct timer *patience;  /* how long the client may take */
 	bool progress;           /* it is to be set anew */

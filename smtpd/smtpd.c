@@ -73,6 +73,7 @@ sandbox(const struct daemon *d, struct sandbox *s)
 		router_sandbox_list(span_str(lists[i]), s);
 	if (conf.smtpd_milters[0] != '\0' ||
 	    conf.smtpd_milter_maps[0] != '\0' ||
+	    conf.smtpd_proxy_filter[0] != '\0' ||
 	    conf.milter.non_smtpd_milters[0] != '\0')
 		sandbox_syscalls(s, SANDBOX_SYS_NET);
 	for (size_t i = 0; i < COUNT_OF(places); i++) {

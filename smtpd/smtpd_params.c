@@ -372,6 +372,20 @@ const struct param smtpd_params[] = {
 	    "filters by the client's address, in place of smtpd_milters; "
 	    "DISABLE: none"),
 	MILTER_ROWS(S, milter),
+	PARAM_STR(S, smtpd_proxy_filter, "",
+	    "HOST:PORT or unix:PATH of an SMTP proxy that takes the mail, "
+	    "before the queue"),
+	PARAM_TIME(S, smtpd_proxy_timeout, "100s",
+	    "how long connecting to the proxy, and each of its replies, may "
+	    "take"),
+	PARAM_STR(S, smtpd_proxy_ehlo, "$myhostname",
+	    "our name for the proxy"),
+	PARAM_STR(S, smtpd_proxy_options, "",
+	    "speed_adjust: talk to the proxy only when the message is "
+	    "complete"),
+	PARAM_STR(S, content_filter, "",
+	    "TRANSPORT:NEXTHOP where all mail goes after the queue, to be "
+	    "filtered"),
 	PARAM_BOOL(S, smtpd_lmtp, "no", "speak LMTP (RFC 2033)"),
 	PARAM_BOOL(S, smtpd_local_submission, "no",
 	    "serve this host's own users on a UNIX socket"),

@@ -125,6 +125,9 @@ struct smtpd_conf {
 	struct restrict_conf restrictions;
 	/* Filters */
 	const char *smtpd_milters, *smtpd_milter_maps;
+	const char *smtpd_proxy_filter, *smtpd_proxy_ehlo,
+	    *smtpd_proxy_options, *content_filter;
+	int64_t smtpd_proxy_timeout;
 	struct milter_settings milter;
 
 	bool smtpd_lmtp;             /* speak LMTP */

@@ -15,6 +15,7 @@ static const struct gate *const gates[] = {
 	&auth_gate,
 	&restrict_gate,
 	&milter_gate,
+	&proxy_gate,
 	NULL,
 };
 
