@@ -3,6 +3,7 @@
 
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
+#include "lib/mail/login_owner.h"
 #include "lib/proto/base64.h"
 #include "lib/proto/sasl.h"
 #include "lib/proto/xtext.h"
@@ -353,14 +354,51 @@ note_sender(struct session *s)
 	buf_release(&text);
 }
 
+/* The From fields of a message belong to the login too. */
+static void
+ask_from(struct session *s)
+{
+	struct service *service = s->service;
+	struct buf address;
+	struct span from;
+	struct err e;
+	bool complete;
+	int rc;
+
+	from = fixup_from(s->tx->fixup, &complete);
+	if (complete && from.n == 0) {
+		stage_pass(s); /* it gets the sender's, which was checked */
+		return;
+	}
+	buf_init(&address, LIMIT_ADDRESS * 2);
+	rc = complete ? login_owner_from(service->router, service->login_maps,
+			    from, s->sasl_user, &address, &e) : 0;
+	if (rc > 0)
+		stage_pass(s);
+	else if (rc < 0)
+		stage_reject(s, 451, "4.3.0",
+		    "From header address check failed: %s", e.text);
+	else
+		stage_reject(s, 550, "5.7.1", "<%s>: From header address "
+		    "rejected: not owned by user %s",
+		    log_quote(buf_span(&address), 400),
+		    log_quote(span_str(s->sasl_user), 200));
+	buf_release(&address);
+}
+
 static void
 ask(struct session *s, enum stage stage)
 {
+	const struct smtpd_conf *c = s->service->conf;
+
 	if (stage == STAGE_MAIL)
 		note_sender(s);
 	if (stage == STAGE_MAIL && !s->local && s->sasl_user == NULL &&
-	    s->service->conf->smtpd_sasl_required)
+	    c->smtpd_sasl_required)
 		stage_reject(s, 530, "5.7.0", "Authentication required");
+	else if (stage == STAGE_END && s->sasl_user != NULL &&
+	    c->smtpd_reject_from_login_mismatch)
+		ask_from(s);
 	else
 		stage_pass(s);
 }

@@ -6,6 +6,7 @@
 
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
+#include "lib/mail/login_owner.h"
 #include "lib/mail/policy_client.h"
 #include "smtpd/session.h"
 
@@ -166,44 +167,13 @@ world_own_address(void *ctx, const char *addr)
 	    NULL) == 1;
 }
 
-static bool
-is_owner(struct span owners, const char *login)
-{
-	struct span word;
-
-	while (span_token(&owners, ", \t\r\n", &word))
-		if (span_ieq(word, span_str(login)))
-			return true;
-	return false;
-}
-
 static int
 world_owner(void *ctx, struct span sender, const char *login, struct err *e)
 {
 	struct service *service = ((struct restrictions *)ctx)->session->service;
-	struct buf owners, address;
-	int rc = 2;
 
-	buf_init(&owners, LIMIT_TABLE_VALUE);
-	buf_init(&address, LIMIT_ADDRESS * 3);
-	if (router_qualify(service->router, sender, &address))
-		switch (maps_get_address(service->login_maps,
-		    buf_span(&address),
-		    service->common->recipient_delimiter, true, &owners,
-		    e)) {
-		case MAP_FOUND:
-			rc = login != NULL &&
-			    is_owner(buf_span(&owners), login);
-			break;
-		case MAP_ABSENT:
-			break;
-		case MAP_FAILED:
-			rc = -1;
-			break;
-		}
-	buf_release(&owners);
-	buf_release(&address);
-	return rc;
+	return login_owner_check(
+	    service->router, service->login_maps, sender, login, e);
 }
 
 static const char *

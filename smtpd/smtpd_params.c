@@ -261,6 +261,9 @@ const struct param smtpd_params[] = {
 	    "longest line of a client in an AUTH exchange"),
 	PARAM_BOOL(S, smtpd_sasl_authenticated_header, "no",
 	    "name the login in Received"),
+	PARAM_BOOL(S, smtpd_reject_from_login_mismatch, "no",
+	    "refuse messages of a login whose From is not its own, as "
+	    "reject_sender_login_mismatch does with MAIL FROM"),
 	PARAM_BOOL(S, broken_sasl_auth_clients, "no",
 	    "offer AUTH=... too, for very old clients"),
 	PARAM_BOOL(S, smtpd_sasl_required, "no",
@@ -308,7 +311,8 @@ const struct param smtpd_params[] = {
 	    "$rbl_reason}", "what is said to those on a DNS list"),
 	R_STR(rbl_reply_maps, "", "the same for each DNS list"),
 	R_STR(smtpd_sender_login_maps, "",
-	    "which logins own a sender address"),
+	    "which logins own a sender address; empty: its user, and those "
+	    "whom aliases lead it to"),
 	R_WORD(reject_tempfail_action, "defer_if_permit",
 	    "what a name look-up that fails means; and the same below"),
 	R_WORD(unknown_helo_hostname_tempfail_action,

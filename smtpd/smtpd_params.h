@@ -86,7 +86,8 @@ struct smtpd_conf {
 	    *smtpd_sasl_tls_security_options, *smtpd_sasl_exceptions_networks,
 	    *smtpd_sasl_local_domain, *smtpd_sasl_service;
 	int64_t smtpd_sasl_response_limit;
-	bool smtpd_sasl_authenticated_header, broken_sasl_auth_clients;
+	bool smtpd_sasl_authenticated_header, broken_sasl_auth_clients,
+	    smtpd_reject_from_login_mismatch;
 
 	/* Protocol */
 	int smtpd_forbid_bare_newline, smtpd_upstream_proxy_protocol;

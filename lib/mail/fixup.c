@@ -29,6 +29,8 @@ struct fixup {
 	unsigned hops;
 	struct buf instead; /* of the field at hand, says the hook */
 	char message_id[MESSAGE_ID_MAX];
+	struct buf from; /* bodies of From fields */
+	bool complete;   /* the whole header was seen */
 };
 
 #define DROPPED "bcc, resent-bcc, return-path, content-length"
@@ -42,6 +44,7 @@ fixup_new(const struct fixup_conf *conf, fixup_out_fn out, void *arg)
 	f->out = out;
 	f->arg = arg;
 	buf_init(&f->header, LIMIT_HEADER);
+	buf_init(&f->from, LIMIT_HEADER_FIELD);
 	buf_init(&f->instead, 2 * LIMIT_HEADER);
 	return f;
 }
@@ -52,6 +55,7 @@ fixup_free(struct fixup **f)
 	if (*f == NULL)
 		return;
 	buf_release(&(*f)->header);
+	buf_release(&(*f)->from);
 	buf_release(&(*f)->instead);
 	mem_free(*f);
 	*f = NULL;
@@ -168,6 +172,11 @@ note_field(struct fixup *f, const struct header_field *field)
 	bit = seen_bit(name);
 	if (bit == SEEN_MESSAGE_ID)
 		keep_message_id(f, field->body);
+	if (bit == SEEN_FROM && !resent) {
+		if (f->from.n > 0)
+			buf_str(&f->from, ", ");
+		header_unfold(field->body, &f->from);
+	}
 	*(resent ? &f->resent_seen : &f->seen) |= bit;
 }
 
@@ -313,6 +322,7 @@ pass_header(struct fixup *f, size_t end, bool complete, bool gap)
 	struct span all = buf_span(&f->header);
 
 	f->in_body = true;
+	f->complete = complete;
 	emit_received(f);
 	pass_fields(f, span_slice(all, 0, end));
 	if (complete && f->conf->submission)
@@ -358,6 +368,13 @@ const char *
 fixup_message_id(const struct fixup *f)
 {
 	return f->message_id;
+}
+
+struct span
+fixup_from(const struct fixup *f, bool *out_complete)
+{
+	*out_complete = f->complete && buf_ok(&f->from);
+	return buf_span(&f->from);
 }
 
 unsigned

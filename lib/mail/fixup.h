@@ -62,6 +62,10 @@ void fixup_end(struct fixup *f);
 /* After the end of the header: the Message-Id (Resent-Message-Id) field's
  * body, e.g. "<a@b>", printable, or "" if there is none. */
 const char *fixup_message_id(const struct fixup *f);
+/* The same for the bodies of the From fields as they came, several joined by
+ * commas; empty if there is none. *out_complete: false when the header was too
+ * long to see its end, so that there may be more. */
+struct span fixup_from(const struct fixup *f, bool *out_complete);
 /* The number of Received fields that came with it (RFC 5321 6.3: loops). */
 unsigned fixup_hops(const struct fixup *f);
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Authenticated submission on 587 and 465, by Python's smtplib."""
-# instance:
+# instance: -o recipient_delimiter=+ -o auth_failure_delay=1s
 # timeout: 180
 
 import os
@@ -75,14 +75,77 @@ def test_fields_that_are_there_stay():
     word = mail.token()
     with login("submissions", "PLAIN", mail.USERS[0], PASSWORDS[0]) as s:
         s.sendmail(mail.ADDRESSES[0], [mail.ADDRESSES[1]],
-                   "From: X <x@y.test>\r\nDate: yesterday\r\n"
+                   "From: X <%s>\r\nDate: yesterday\r\n"
                    "Message-Id: <1@y>\r\nBcc: z@y.test\r\n"
-                   "Subject: %s\r\n\r\n" % word)
+                   "Subject: %s\r\n\r\n" % (mail.ADDRESSES[0], word))
     text = mail.delivered(mail.MAILBOXES[1], word).decode()
-    for name, value in (("From", "X <x@y.test>"), ("Date", "yesterday"),
+    for name, value in (("From", "X <%s>" % mail.ADDRESSES[0]),
+                        ("Date", "yesterday"),
                         ("Message-Id", "<1@y>")):
         cases.equal(re.findall("(?im)^%s: (.*?)\r?$" % name, text), [value])
     assert "z@y.test" not in text, text
+
+
+def test_the_sender_is_the_login_s():
+    """MAIL FROM as Postfix refuses it, and what stands in From."""
+    me, other = mail.ADDRESSES[0], mail.ADDRESSES[1]
+    for service in ("submission", "submissions"):
+        with login(service, "PLAIN", mail.USERS[0], PASSWORDS[0]) as s:
+            for sender in (other, "x@elsewhere.test", "info@" + mail.DOMAIN):
+                cases.equal(s.mail(sender)[0], 250)
+                code, text = s.rcpt(other)
+                cases.equal((code, text), (553, (
+                    "5.7.1 <%s>: Sender address rejected: not owned by user "
+                    "%s" % (sender, mail.USERS[0])).encode()))
+                s.rset()
+            for field, named in (
+                    ("From: <%s>" % other, other),
+                    ("from : X <x@elsewhere.test>", "x@elsewhere.test"),
+                    ("From: %s, %s" % (me, other), other),
+                    ("From: %s\r\nFrom: %s" % (me, other), other),
+                    ('From: "%s" <%s>' % (me, other), other),
+                    ("From: %s\r\nResent-From: %s" % (other, me), other),
+                    ("From: us:;", "")):
+                s.mail(me)
+                s.rcpt(other)
+                start = len(mail.log())
+                code, text = s.data("%s\r\nSubject: x\r\n\r\n" % field)
+                cases.equal((code, text), (550, (
+                    "5.7.1 <%s>: From header address rejected: not owned by "
+                    "user %s" % (named, mail.USERS[0])).encode()))
+                mail.logged(r"[0-9A-F]+: reject: END-OF-MESSAGE from \S+: "
+                            r"550 5\.7\.1 <.*>: From header address "
+                            r"rejected", start)
+
+
+def test_senders_that_are_the_login_s():
+    """With an extension, and an alias that leads to the user."""
+    name = mail.USERS[0]
+    with open(os.path.join(os.environ["CHAPPE_CONFIG"], "aliases"),
+              "a") as f:
+        f.write("mine-%s: %s\n" % (name, name))
+    cases.run(["newaliases"])
+    with login("submissions", "PLAIN", name, PASSWORDS[0]) as s:
+        for sender in ("%s+list@%s" % (name, mail.DOMAIN), name,
+                       "mine-%s@%s" % (name, mail.DOMAIN)):
+            word = mail.token()
+            s.sendmail(sender, [mail.ADDRESSES[1]],
+                       "From: Me <%s>\r\nSubject: %s\r\n\r\n" %
+                       (sender, word))
+            mail.delivered(mail.MAILBOXES[1], word)
+        # The null sender is everybody's.
+        cases.equal(s.mail("")[0], 250)
+        cases.equal(s.rcpt(mail.ADDRESSES[1])[0], 250)
+
+
+def test_the_auth_parameter_is_logged():
+    with login("submissions", "PLAIN", mail.USERS[0], PASSWORDS[0]) as s:
+        start = len(mail.log())
+        s.mail(mail.ADDRESSES[0], ["AUTH=e+3Dmc2@example.com"])
+        s.rcpt(mail.ADDRESSES[1])
+        mail.logged(r"client=\S+, sasl_method=PLAIN, sasl_username=%s, "
+                    r"sasl_sender=e=mc2@example\.com$" % mail.USERS[0],
+                    start)
 
 
 def fails(service, mechanism, user, password):
@@ -94,8 +157,11 @@ def fails(service, mechanism, user, password):
         cases.equal(e.smtp_error[:6], b"5.7.8 ")
     else:
         raise AssertionError("logged in as %r with %r" % (user, password))
+    # fail2ban's shape, with the reason and the name.
     mail.logged(r"warning: \S+\[(127\.0\.0\.1|::1)\]: SASL %s authentication "
-                r"failed: " % mechanism, start)
+                r"failed: (password mismatch|unknown user|malformed response)"
+                r"(, sasl_username=%s)?$" % (
+                    mechanism, re.escape(user.split("\0")[0])), start)
 
 
 def test_wrong_passwords():
