@@ -42,9 +42,7 @@ session_client(const struct session *s)
 bool
 session_tls(const struct session *s)
 {
-	struct tls_facts facts;
-
-	return stream_tls_facts(s->stream, &facts);
+	return stream_tls(s->stream);
 }
 
 const char *

@@ -385,6 +385,12 @@ stream_tls_client(struct stream *s, struct tls_ctx *ctx, const char *name)
 }
 
 bool
+stream_tls(const struct stream *s)
+{
+	return s->security == SEC_TLS;
+}
+
+bool
 stream_tls_facts(const struct stream *s, struct tls_facts *out)
 {
 	if (s->security != SEC_TLS)

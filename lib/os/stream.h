@@ -90,7 +90,10 @@ size_t stream_pending(const struct stream *s);
 void stream_tls_server(
     struct stream *s, struct tls_ctx *ctx, bool buffered_is_tls);
 void stream_tls_client(struct stream *s, struct tls_ctx *ctx, const char *name);
-/* False when the stream is not (yet) encrypted. */
+/* Is it encrypted (the handshake complete)? */
+bool stream_tls(const struct stream *s);
+/* False when the stream is not (yet) encrypted. Not for each command: it
+ * looks at keys and names. */
 bool stream_tls_facts(const struct stream *s, struct tls_facts *out);
 /* The peer's certificate, with fingerprints by this digest ("sha256"). False
  * when there is none. */
