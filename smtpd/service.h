@@ -59,6 +59,7 @@ struct service {
 	struct server_memory *memory;
 	struct shared_table *shared; /* what all servers know of clients */
 	struct timer *statistics;
+	struct timer *tidy;      /* after handshakes: see tls.c */
 	struct overload overload;
 	struct milter_list *milters; /* smtpd_milters or non_smtpd_milters */
 	struct maps *milter_maps;

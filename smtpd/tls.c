@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "smtpd/tls.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -9,6 +10,8 @@
 #include "lib/os/tls_policy.h"
 #include "lib/os/tls_tickets.h"
 #include "smtpd/session.h"
+
+enum { TIDY_MS = 3000 };
 
 /* ---- parameters ---- */
 
@@ -275,12 +278,32 @@ log_certificate(struct session *s, unsigned bits)
 		    "%s", client, c->reason);
 }
 
+/* A handshake needs some 50 kilobytes for a moment; where many were under
+ * way together the heap stays that large, though what they leave is small.
+ * Free pages in its midst go back to the system. */
+static void
+on_tidy(void *arg)
+{
+	(void)arg;
+	malloc_trim(0);
+}
+
+static void
+tidy_later(struct service *service)
+{
+	if (service->tidy == NULL)
+		service->tidy = timer_new(service->loop, on_tidy, service);
+	if (!timer_active(service->tidy))
+		timer_start(service->tidy, TIDY_MS);
+}
+
 void
 tls_established(struct session *s)
 {
 	const struct smtpd_conf *c = s->service->conf;
 	struct tls_cert cert;
 
+	tidy_later(s->service);
 	s->tls_unsaid = true;
 	mem_free(s->ccert);
 	s->ccert = NULL;
