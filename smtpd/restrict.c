@@ -303,6 +303,14 @@ client_facts(struct restrictions *r, struct restrict_facts *f)
 	f->tls_protocol = r->tls.protocol;
 	f->tls_cipher = r->tls.cipher;
 	f->tls_bits = (unsigned)r->tls.bits_used;
+	if (s->ccert == NULL)
+		return;
+	f->cert_trusted = s->ccert->trusted;
+	f->cert_listed = s->ccert_listed;
+	f->cert_subject = s->ccert->subject;
+	f->cert_issuer = s->ccert->issuer;
+	f->cert_print = s->ccert->fingerprint;
+	f->key_print = s->ccert->pkey_fingerprint;
 }
 
 static void

@@ -96,6 +96,8 @@ open_parts(struct service *s, struct err *e)
 	    protocol_open(s, e) != 0 || milter_service_open(s, e) != 0 ||
 	    proxy_service_open(s, e) != 0)
 		return -1;
+	if (maps_open(s->conf->relay_clientcerts, &s->clientcerts, e) != 0)
+		return err_wrap(e, "relay_clientcerts");
 	if (queue_open(s->common->queue_directory, s->loop, &s->queue, e) != 0)
 		return -1;
 	queue_set_slot(s->queue, (uint8_t)slot);

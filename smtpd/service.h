@@ -53,6 +53,7 @@ struct service {
 	struct protocol *protocol;
 	struct qmgr_client *qmgr;
 	struct tls_ctx *tls; /* NULL: no certificate */
+	struct maps *clientcerts; /* relay_clientcerts */
 	struct match_list *mynetworks, *exceptions;
 	struct restrict_set *restrictions;
 	struct maps *login_maps; /* smtpd_sender_login_maps */

@@ -120,6 +120,7 @@ struct session {
 	struct xforward *xforward; /* NULL: nothing was said */
 	bool proxying;           /* the PROXY header is waited for */
 	struct tls_cert *ccert;  /* what the client showed; NULL: none */
+	bool ccert_listed;       /* relay_clientcerts has it */
 	bool tls_unsaid;         /* the handshake is not in the log yet */
 	struct transaction *tx;
 	struct stage_state stage;

@@ -65,6 +65,7 @@ sandbox(const struct daemon *d, struct sandbox *s)
 		conf.milter.milter_header_checks,
 		conf.postscreen_access_list,
 		conf.postscreen_dnsbl_reply_map,
+		conf.relay_clientcerts,
 	};
 
 	router_sandbox(daemon_conf(d), s);

@@ -194,6 +194,9 @@ const struct param smtpd_params[] = {
 	    "certificates between a client's and its authority"),
 	PARAM_STR(S, smtpd_tls_fingerprint_digest, "sha256",
 	    "digest of client certificates' fingerprints"),
+	PARAM_STR(S, relay_clientcerts, "",
+	    "tables: fingerprints of certificates, or of their public keys, "
+	    "that permit_tls_clientcerts is for"),
 	PARAM_STR(S, smtpd_tls_protocols, ">=TLSv1.2",
 	    "protocol versions: names, !names, >=name, <=name"),
 	PARAM_STR(S, smtpd_tls_mandatory_protocols, ">=TLSv1.2",

@@ -114,7 +114,8 @@ struct smtpd_conf {
 	    *tls_eecdh_auto_curves, *tls_eecdh_strong_curve,
 	    *tls_eecdh_ultra_curve, *tls_ffdhe_auto_groups, *tls_ssl_options,
 	    *tls_disable_workarounds, *tls_session_ticket_cipher,
-	    *smtpd_tls_fingerprint_digest, *smtpd_tls_loglevel;
+	    *smtpd_tls_fingerprint_digest, *smtpd_tls_loglevel,
+	    *relay_clientcerts;
 	int smtpd_tls_ciphers, smtpd_tls_mandatory_ciphers;
 	int smtpd_tls_eecdh_grade;
 	int64_t smtpd_tls_session_cache_timeout, smtpd_tls_ccert_verifydepth;

@@ -297,6 +297,33 @@ tidy_later(struct service *service)
 		timer_start(service->tidy, TIDY_MS);
 }
 
+/* Is a fingerprint in relay_clientcerts? Tables made from text have their
+ * keys in lower case. */
+static bool
+listed(struct session *s, const char *fingerprint)
+{
+	struct maps *maps = s->service->clientcerts;
+	const struct span key = span_str(fingerprint);
+	enum map_result result;
+	char lower[200];
+	struct buf value;
+	struct err e;
+
+	if (key.n == 0 || key.n >= sizeof(lower))
+		return false;
+	for (size_t i = 0; i < key.n; i++)
+		lower[i] = (char)ascii_lower(key.p[i]);
+	buf_init(&value, LIMIT_TABLE_VALUE);
+	result = maps_get(maps, key, &value, &e);
+	if (result == MAP_ABSENT)
+		result = maps_get(maps, span_of((uint8_t *)lower, key.n),
+		    &value, &e);
+	buf_release(&value);
+	if (result == MAP_FAILED)
+		log_warning(&s->log, "relay_clientcerts: %s", e.text);
+	return result == MAP_FOUND;
+}
+
 void
 tls_established(struct session *s)
 {
@@ -307,11 +334,14 @@ tls_established(struct session *s)
 	s->tls_unsaid = true;
 	mem_free(s->ccert);
 	s->ccert = NULL;
+	s->ccert_listed = false;
 	if (!stream_tls_cert(
 		s->stream, c->smtpd_tls_fingerprint_digest, &cert))
 		return;
 	s->ccert = MEM_NEW(s->ccert);
 	*s->ccert = cert;
+	s->ccert_listed = !maps_empty(s->service->clientcerts) &&
+	    (listed(s, cert.fingerprint) || listed(s, cert.pkey_fingerprint));
 }
 
 void

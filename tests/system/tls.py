@@ -6,6 +6,8 @@ process, renewal of files, client certificates, Received and the log."""
 # instance: -o smtpd_tls_session_cache_timeout=600s
 # timeout: 240
 
+import base64
+import hashlib
 import os
 import re
 import shutil
@@ -379,6 +381,52 @@ def test_client_certificates():
     openssl("rehash", path("cas"))
     options(smtpd_tls_CApath=path("cas"), smtpd_tls_ask_ccert="yes")
     cases.contains(deliver("client"), "(verified OK)")
+
+
+def fingerprints(name):
+    """Of the certificate, and of the public key."""
+    key = openssl("x509", "-in", path(name + ".pem"), "-noout", "-pubkey")
+    der = base64.b64decode("".join(key.split("\n")[1:-2]))
+    digest = hashlib.sha256(der).hexdigest().upper()
+    return (openssl("x509", "-in", path(name + ".pem"), "-noout",
+                    "-fingerprint", "-sha256").strip().split("=")[1],
+            ":".join(digest[i:i + 2] for i in range(0, len(digest), 2)))
+
+
+def may_relay(client=None):
+    """To somebody elsewhere, from an address outside mynetworks."""
+    context = smtp.tls_context()
+    context.check_hostname = False
+    if client is not None:
+        context.load_cert_chain(path(client + ".pem"), path(client + ".key"))
+    with smtp.smtp(source=smtp.STRANGER) as s:
+        s.starttls(context=context)
+        s.ehlo()
+        s.mail("a@c.test")
+        code, _ = s.rcpt("b@elsewhere.test")
+        assert code in (250, 454, 554), code
+        return code == 250
+
+
+def test_relaying_by_certificate():
+    prints = [fingerprints("client")[0], fingerprints("stranger")[1]]
+    replace("clients", "".join("%s x\n" % p for p in prints))
+    lists = dict(smtpd_tls_CAfile=path("ca.pem"), smtpd_tls_ask_ccert="yes",
+                 relay_clientcerts="texthash:" + path("clients"))
+    options(smtpd_relay_restrictions="permit_tls_clientcerts, "
+            "reject_unauth_destination", **lists)
+    assert may_relay("client") and may_relay("stranger")
+    assert not may_relay() and not may_relay("ec")
+    # All that an authority vouches for.
+    options(smtpd_relay_restrictions="permit_tls_all_clientcerts, "
+            "reject_unauth_destination", **dict(lists, relay_clientcerts=""))
+    assert may_relay("client") and not may_relay("stranger")
+    # An access table is asked for the fingerprint too.
+    replace("access", "%s REJECT no more\n" % prints[0])
+    options(smtpd_relay_restrictions="check_ccert_access texthash:%s, "
+            "permit_tls_clientcerts, reject_unauth_destination" %
+            path("access"), **lists)
+    assert not may_relay("client") and may_relay("stranger")
 
 
 def test_client_certificate_required():
