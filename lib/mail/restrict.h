@@ -173,7 +173,8 @@ int restrict_new(struct conf *c, const struct restrict_conf *conf,
     struct err *e);
 void restrict_free(struct restrict_set **set);
 
-/* The directories of the tables that the lists name. */
+/* The directories of the tables that the lists name; connections, if they name
+ * policy services on the network. */
 struct sandbox;
 void restrict_sandbox(struct conf *c, struct sandbox *s);
 

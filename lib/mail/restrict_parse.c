@@ -634,13 +634,16 @@ restrict_free(struct restrict_set **ref)
 
 /* ---- the sandbox ---- */
 
-/* Opens the directories of what looks like a table's path in a list. */
+/* Opens the directories of what looks like a table's path in a list, and the
+ * way to policy services. */
 static void
 allow_tables(struct sandbox *s, const char *list)
 {
 	struct span rest = span_str(list), word;
 
 	while (span_token(&rest, ", \t\r\n{}", &word)) {
+		if (span_starts(word, SPAN("inet:")))
+			sandbox_syscalls(s, SANDBOX_SYS_NET);
 		const size_t colon = span_rchr(word, ':');
 		const struct span path =
 		    span_skip(word, colon == SIZE_MAX ? 0 : colon + 1);
