@@ -5,6 +5,7 @@ as real Postfix did (system/restrictions_oracle), and logs it in its shapes."""
 # timeout: 300
 
 import os
+import re
 import sys
 import threading
 
@@ -92,6 +93,145 @@ def test_replies_are_those_of_postfix():
                          (row[0], reply, expected))
     assert not wrong, "%d of %d:\n%s" % (len(wrong), len(rows),
                                          "\n".join(wrong))
+
+
+class Actions:
+    """A smtpd whose sender table has each action; says what came of it."""
+
+    TABLE = """
+        pass@a.test OK
+        warn@a.test WARN a warning
+        info@a.test INFO a note
+        hold@a.test HOLD for now
+        discard@a.test DISCARD
+        filter@a.test FILTER scan:[127.0.0.1]:10025
+        redirect@a.test REDIRECT boris@chappe.test
+        bcc@a.test BCC boris@chappe.test
+        prepend@a.test PREPEND X-Seen: yes
+        reject@a.test REJECT no
+        ifpermit@a.test DEFER_IF_PERMIT later
+    """
+
+    def __init__(self, *more):
+        path = place.house.path("conf/actions")
+        with open(path, "w") as f:
+            f.write("".join(line.strip() + "\n"
+                            for line in self.TABLE.splitlines()))
+        os.chmod(path, 0o644)
+        self.d = place.smtpd("smtpd_sender_restrictions=check_sender_access "
+                             "texthash:" + path, *more)
+
+    def send(self, sender):
+        """The reply to a whole message."""
+        row = ("", "127.0.0.2", "h.ok.test", sender + "@a.test",
+               table.ALICE, ("DATA",))
+        return table.ask(row, self.d.port)
+
+    def accepted(self, sender):
+        reply = self.send(sender)
+        assert reply.startswith("250 2.0.0 Ok: queued as "), reply
+        return reply.split()[-1]
+
+
+def queue_file(qid):
+    def find():
+        for folder, _, files in os.walk(place.house.queue):
+            if qid in files:
+                with open(os.path.join(folder, qid), "rb") as f:
+                    return folder[len(place.house.queue):], f.read()
+        return None
+    return cases.wait_for("queue file " + qid, find)
+
+
+def logged(pattern):
+    return cases.wait_for("in the log: " + pattern, lambda: re.search(
+        "^.*: " + pattern + "$", place.log_text(), re.M))
+
+
+TAIL = r"; from=<%s@a\.test> to=<alice@chappe\.test> proto=ESMTP " \
+    r"helo=<h\.ok\.test>"
+FROM = r"RCPT from client2\.ok\.test\[127\.0\.0\.2\]: "
+
+
+def test_actions_on_messages():
+    a = Actions()
+    for name in ("warn", "info"):
+        a.accepted(name)
+    logged("NOQUEUE: warn: " + FROM + "a warning" + TAIL % "warn")
+    logged("NOQUEUE: info: " + FROM + "a note" + TAIL % "info")
+    folder, _ = queue_file(a.accepted("hold"))
+    assert folder.startswith("/hold"), folder
+    logged("NOQUEUE: hold: " + FROM + r"<hold@a\.test>: Sender address for "
+           "now" + TAIL % "hold")
+    reply = a.send("discard")
+    assert reply.startswith("250 2.0.0 Ok"), reply
+    logged("NOQUEUE: discard: " + FROM + r"<discard@a\.test>: Sender address "
+           "triggers DISCARD action" + TAIL % "discard")
+    assert not any(reply.split()[-1] in files for _, _, files in
+                   os.walk(place.house.queue)), "it was kept"
+    _, content = queue_file(a.accepted("filter"))
+    assert b"scan" in content and b"[127.0.0.1]:10025" in content
+    logged("NOQUEUE: filter: " + FROM + r"<filter@a\.test>: Sender address "
+           r"triggers FILTER scan:\[127\.0\.0\.1\]:10025" + TAIL % "filter")
+    _, content = queue_file(a.accepted("redirect"))
+    assert b"boris@chappe.test" in content
+    logged("NOQUEUE: redirect: " + FROM + r"<redirect@a\.test>: Sender "
+           r"address triggers REDIRECT boris@chappe\.test" +
+           TAIL % "redirect")
+    _, content = queue_file(a.accepted("bcc"))
+    assert b"boris@chappe.test" in content and b"alice@" in content
+    _, content = queue_file(a.accepted("prepend"))
+    assert b"X-Seen: yes" in content
+
+
+def test_lines_of_refusals_and_permissions():
+    a = Actions("smtpd_log_access_permit_actions=static:all")
+    cases.equal(a.send("reject")[:10], "554 5.7.1 ")
+    logged("NOQUEUE: reject: " + FROM + r"554 5\.7\.1 <reject@a\.test>: "
+           "Sender address rejected: no" + TAIL % "reject")
+    cases.equal(a.send("ifpermit")[:10], "450 4.7.1 ")
+    logged("NOQUEUE: reject: " + FROM + r"450 4\.7\.1 <ifpermit@a\.test>: "
+           "Sender address rejected: later" + TAIL % "ifpermit")
+    a.accepted("pass")
+    logged("NOQUEUE: permit: " + FROM + r"action=OK for Sender address="
+           r"pass@a\.test from texthash:\S*" + TAIL % "pass")
+    d = place.smtpd("smtpd_client_restrictions=warn_if_reject "
+                    "reject_unknown_client_hostname, "
+                    "warn_if_reject reject_rbl_client rbl.test")
+    row = ("", "127.0.0.3", "h", "s@ok.test", table.ALICE, ())
+    cases.equal(table.ask(row, d.port), "250 2.1.5 Ok")
+    rest = r"; from=<s@ok\.test> to=<alice@chappe\.test> proto=ESMTP " \
+        "helo=<h>"
+    from_3 = r"RCPT from unknown\[127\.0\.0\.3\]: "
+    logged("NOQUEUE: reject_warning: " + from_3 + r"450 4\.7\.25 Client host "
+           r"rejected: cannot find your hostname, \[127\.0\.0\.3\]" + rest)
+    logged("NOQUEUE: reject_warning: " + from_3 + r"554 5\.7\.1 Service "
+           r"unavailable; Client host \[127\.0\.0\.3\] blocked using "
+           r"rbl\.test" + rest)
+    logged(r"warning: hostname forged\.ok\.test does not resolve to address "
+           r"127\.0\.0\.3")
+
+
+def refused_start(*settings):
+    """What a smtpd says that does not start."""
+    try:
+        place.smtpd(*settings)
+    except AssertionError as e:
+        return str(e)
+    raise AssertionError("it started")
+
+
+def test_an_open_relay_does_not_start():
+    for settings in (
+            ("smtpd_relay_restrictions=",),
+            ("smtpd_relay_restrictions=permit_mynetworks",),
+            ("smtpd_relay_restrictions=permit",
+             "smtpd_recipient_restrictions=permit_mynetworks, "
+             "reject_rbl_client rbl.test")):
+        cases.contains(refused_start(*settings), "specify at least one "
+                       "working instance of: reject_unauth_destination")
+    cases.contains(refused_start("smtpd_client_restrictions=rejct_all"),
+                   'unknown smtpd restriction: "rejct_all"')
 
 
 if __name__ == "__main__":
