@@ -13,6 +13,11 @@
 
 /* A message becomes known, is opened page by page, and is forgotten. */
 
+enum {
+	HEADS_MAX = 16 << 20, /* bytes kept of all messages */
+	HEAD_RCPTS = 50,      /* more are read in a thread */
+};
+
 /* ---- time ---- */
 static uint64_t clock_offset_ms;
 
@@ -84,6 +89,24 @@ message_add(
 	return m;
 }
 
+static void
+drop_head(struct message *m)
+{
+	m->q->head_bytes -= m->head.n;
+	mem_free((void *)(uintptr_t)m->head.p);
+	m->head = SPAN_EMPTY;
+}
+
+void
+message_head(struct message *m, struct span head)
+{
+	if (m->head.n > 0 || m->open != NULL || m->busy || head.n == 0 ||
+	    m->q->head_bytes + head.n > HEADS_MAX)
+		return;
+	m->head = span_of(span_dup(head), head.n);
+	m->q->head_bytes += head.n;
+}
+
 void
 message_close(struct message *m)
 {
@@ -115,6 +138,7 @@ message_forget(struct message *m)
 	    !list_empty(&m->told) ||
 	       !list_empty(&m->deferred) || !list_empty(&m->held));
 	segment_left(m);
+	drop_head(m);
 	scheduler_forget(m->q->sched, &m->sched);
 	message_close(m);
 	qmgr_pump_soon(m->q);
@@ -190,16 +214,26 @@ message_may_be_for(const struct message *m, struct span domain)
 
 /* ---- a page, in a thread ---- */
 static int
+open_for_agents(struct message *m)
+{
+	if (m->read_fd >= 0 ||
+	    queue_open_file(m->q->queue, m->dir, m->sched.id, O_RDONLY,
+		&m->read_fd, &m->e) == 0)
+		return 0;
+	queue_message_close(&m->open);
+	return -1;
+}
+
+static int
 open_files(struct message *m)
 {
 	int64_t wait;
 
 	if (m->open != NULL)
-		return 0;
+		return open_for_agents(m);
 	if (queue_message_open(m->q->queue, m->dir, m->sched.id, O_RDWR, false,
 		&m->open, &m->e) != 0 ||
-	    queue_open_file(m->q->queue, m->dir, m->sched.id, O_RDONLY,
-		&m->read_fd, &m->e) != 0)
+	    open_for_agents(m) != 0)
 		return -1;
 	/* Notes from farther in the future than anyone waits are wrong. */
 	wait = m->open->next_try_s - (int64_t)(wall_ms() / 1000);
@@ -211,26 +245,32 @@ open_files(struct message *m)
 	return 0;
 }
 
+/* Room for what there is: most messages have one recipient. */
 static void
-read_page(struct work *work)
+read_rcpts(struct message *m)
 {
-	struct message *m = CONTAINER_OF(work, struct message, work);
-	uint32_t left;
+	uint32_t left = m->open->rcpt_count - m->next_page;
 
-	m->page_count = -1;
-	if (open_files(m) != 0)
-		return;
 	m->page_count = 0;
-	left = m->open->rcpt_count - m->next_page;
 	if (m->not_yet || left == 0)
 		return;
-	/* Room for what there is: most messages have one recipient. */
 	if (left > m->page_max)
 		left = m->page_max;
 	m->page = mem_alloc(left * sizeof(*m->page));
 	m->page_status = mem_alloc(left * sizeof(*m->page_status));
 	m->page_count = queue_message_rcpts(m->open, m->next_page, left,
 	    m->page, m->page_status, &m->e);
+}
+
+static void
+read_page(struct work *work)
+{
+	struct message *m = CONTAINER_OF(work, struct message, work);
+
+	if (open_files(m) != 0)
+		m->page_count = -1;
+	else if (m->page == NULL)
+		read_rcpts(m);
 }
 
 /* ---- and back on the loop ---- */
@@ -331,9 +371,51 @@ page_read(struct work *work)
 	qmgr_pump_soon(m->q);
 }
 
+/* ---- without the file ---- */
+/* Will discarding be all, which nobody wants to hear of? */
+static bool
+needs_no_file(const struct message *m)
+{
+	if (m->open->env.filter.n > 0 ||
+	    m->page_count != (int)m->open->rcpt_count)
+		return false;
+	for (int i = 0; i < m->page_count; i++)
+		if (!span_eq(m->page[i].transport, SPAN("discard")) ||
+		    m->page[i].dsn_notify != 0)
+			return false;
+	return true;
+}
+
+static void
+page_at_hand(void *arg)
+{
+	struct message *m = arg;
+
+	page_read(&m->work);
+}
+
+/* Takes the envelope and the recipients from the head, when they are few;
+ * true when no more is needed. */
+static bool
+load_head(struct message *m)
+{
+	if (m->head.n == 0 || m->open != NULL ||
+	    queue_message_from_head(m->head, &m->open, NULL) != 0)
+		return false;
+	if (m->open->id.n != m->sched.id.n || m->open->rcpt_count > HEAD_RCPTS) {
+		queue_message_close(&m->open);
+		return false;
+	}
+	m->not_yet = false;
+	read_rcpts(m);
+	return needs_no_file(m);
+}
+
 void
 message_load(struct message *m)
 {
+	bool loaded;
+
 	m->page_max = scheduler_page(m->q->sched);
 	if (m->busy) {
 		/* Marks are being written: this page waits for them. */
@@ -341,6 +423,12 @@ message_load(struct message *m)
 		return;
 	}
 	m->busy = true;
+	loaded = load_head(m);
+	drop_head(m);
+	if (loaded) {
+		loop_later(m->q->loop, page_at_hand, m);
+		return;
+	}
 	m->work = (struct work){ .run = read_page, .done = page_read };
 	work_submit(m->q->loop, WORK_NAME, &m->work);
 }

@@ -54,6 +54,7 @@ struct qmgr {
 	size_t segment_count;
 	uint32_t segment_number; /* the highest of all */
 	uint64_t segment_generation;
+	size_t head_bytes;	 /* of all messages' heads */
 	int64_t bound_us;	 /* no id known is later */
 	struct journal *journal; /* NULL: all is sealed, nothing is recorded */
 	struct timer *tick;
@@ -113,7 +114,8 @@ struct message {
 	uint64_t domains; /* of recipients seen so far; see message_may_be_for */
 	bool expire;		    /* postsuper -e: at its next failure */
 	struct queue_message *open; /* while active */
-	int read_fd;		    /* of the same file, for agents */
+	int read_fd;		    /* of the same file, for agents; or -1 */
+	struct span head; /* what the acceptor told of the file; or empty */
 	int64_t active_us;
 	uint32_t done_count; /* recipients that are done, in all */
 	enum verdict verdict;
@@ -147,6 +149,9 @@ struct message {
  * (ms). NULL: it was known. */
 struct message *message_add(
     struct qmgr *q, struct queue_id id, enum queue_dir dir, uint64_t due_ms);
+/* The beginning of its file as the acceptor wrote it (F_HEAD), if there is
+ * room to keep it: then the file is opened for those only who need it. */
+void message_head(struct message *m, struct span head);
 void message_forget(struct message *m);
 /* Its sender asked that it be delivered later (RFC 4865)? */
 bool message_unreleased(const struct message *m);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "qmgr/qmgr.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 
 #include "lib/base/limits.h"
@@ -101,10 +102,21 @@ mark_of(const struct rcpt *r)
 	return r->action == RCPT_SENT ? RCPT_DONE : RCPT_BOUNCED;
 }
 
+/* A message of which the acceptor told all was not opened yet. */
+static int
+open_to_write(struct message *m)
+{
+	return m->open->fd >= 0 ? 0 :
+	    queue_open_file(m->q->queue, m->dir, m->sched.id, O_RDWR,
+		&m->open->fd, &m->e);
+}
+
 /* Marks all of m->writing. */
 static int
 write_marks(struct message *m)
 {
+	if (!list_empty(&m->writing) && open_to_write(m) != 0)
+		return -1;
 	LIST_EACH(&m->writing, link)
 	{
 		const struct rcpt *r = CONTAINER_OF(link, struct rcpt, link);
@@ -195,7 +207,7 @@ run_defer(struct work *work)
 {
 	struct message *m = CONTAINER_OF(work, struct message, work);
 
-	m->step_failed = write_marks(m) != 0 ||
+	m->step_failed = open_to_write(m) != 0 || write_marks(m) != 0 ||
 			 queue_message_notes(m->open, m->notes, m->note_count,
 			     m->next_try_s, &m->e) != 0 ||
 			 (m->dir == QUEUE_INCOMING &&

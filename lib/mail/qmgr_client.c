@@ -200,6 +200,7 @@ qmgr_client_message(struct qmgr_client *q, struct queue_id id, uint64_t size,
 {
 	char text[QUEUE_ID_TEXT];
 	struct queue_place place;
+	struct span head = SPAN_EMPTY;
 	struct msg_out m;
 
 	queue_id_text(id, text);
@@ -213,6 +214,10 @@ qmgr_client_message(struct qmgr_client *q, struct queue_id id, uint64_t size,
 		msg_put_u64(&m, F_PLACE, place.at);
 		msg_put_u64(&m, F_PLACE_END, place.end);
 	}
+	if (q->queue != NULL)
+		head = queue_commit_head(q->queue);
+	if (head.n > 0)
+		msg_put(&m, F_HEAD, head);
 	q->unanswered++;
 	client_call(q->client, &m, ANSWER_MS, answered, q);
 	msg_out_release(&m);

@@ -16,6 +16,9 @@
 #include "lib/os/fs.h"
 #include "lib/queue/group.h"
 #include "lib/queue/queue_int.h"
+#include "lib/queue/record.h"
+
+enum { HEAD_MAX = 4096 };
 
 static const char digits[] = "0123456789ABCDEF";
 
@@ -156,6 +159,18 @@ queue_commit_place(
     const struct queue *q, struct queue_id id, struct queue_place *out)
 {
 	return q->group != NULL && group_place(q->group, id, out);
+}
+
+struct span
+queue_commit_head(const struct queue *q)
+{
+	struct record_header h;
+
+	if (record_header_get(q->committed, &h) != PARSE_OK ||
+	    h.more_size > 0 || h.content_at > HEAD_MAX ||
+	    h.content_at > q->committed.n)
+		return SPAN_EMPTY;
+	return span_slice(q->committed, 0, (size_t)h.content_at);
 }
 
 /* ---- directories ---- */

@@ -162,6 +162,9 @@ size_t queue_group_held(const struct queue *q, struct queue_place out[2]);
 /* Inside queue_commit_fn: where the message is; false: it is sealed. */
 bool queue_commit_place(
     const struct queue *q, struct queue_id id, struct queue_place *out);
+/* Inside queue_commit_fn, for queue_message_from_head: the file's bytes up to
+ * the content. Empty: they are too many, or not at hand. */
+struct span queue_commit_head(const struct queue *q);
 /* Ids of this process are later than this time. */
 void queue_set_bound(struct queue *q, int64_t bound_us);
 

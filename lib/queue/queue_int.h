@@ -15,6 +15,7 @@ struct queue {
 	bool slot_set;
 	int sync_fd; /* for queue_sync_all, or -1 */
 	struct group *group; /* NULL: each message is sealed by itself */
+	struct span committed; /* the file, or its front, in queue_commit_fn */
 };
 
 /* "active/3/0005F0...": relative to the queue directory. */

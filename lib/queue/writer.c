@@ -356,13 +356,25 @@ chunk_done(struct work *work)
 		ready(arg);
 }
 
+/* The commit is over. */
+static void
+tell(struct queue_writer *w, const struct err *e)
+{
+	struct queue *q = w->q;
+
+	if (e == NULL)
+		q->committed = buf_span(&w->entry.whole);
+	w->done(w->done_arg, w->id, e);
+	q->committed = SPAN_EMPTY;
+	free_writer(w);
+}
+
 static void
 seal_done(struct work *work)
 {
 	struct queue_writer *w = CONTAINER_OF(work, struct queue_writer, work);
 
-	w->done(w->done_arg, w->id, w->failed ? &w->e : NULL);
-	free_writer(w);
+	tell(w, w->failed ? &w->e : NULL);
 }
 
 static void
@@ -414,8 +426,7 @@ group_over(struct group_entry *g)
 		submit(w, WORK_FLUSH, seal, seal_done);
 		return;
 	}
-	w->done(w->done_arg, w->id, g->failed ? &g->e : NULL);
-	free_writer(w);
+	tell(w, g->failed ? &g->e : NULL);
 }
 
 /* The size of the file that the commit will make. */
