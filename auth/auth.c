@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "auth/app_uses.h"
+#include "auth/quotas.h"
 #include "auth/dovecot.h"
 #include "auth/exchange.h"
 #include "auth/oauth.h"
@@ -40,6 +41,8 @@ answer_user(void *arg, const struct user_entry *u, const struct err *e)
 	} else {
 		request_begin(q->r, &m, MSG_USER_INFO);
 		users_put(&m, q->name, u);
+		if (quotas_full(the_auth.quotas, q->name))
+			msg_put_u64(&m, F_OVER_QUOTA, 1);
 		request_answer(&q->r, &m);
 		msg_out_release(&m);
 	}
@@ -85,6 +88,26 @@ handle_user(struct request *r, struct msg_in *m, void *arg)
 	return 0;
 }
 
+static int
+handle_quota(struct request *r, struct msg_in *m, void *arg)
+{
+	struct auth *a = arg;
+	char name[AUTH_NAME_MAX + 1];
+	struct err e;
+
+	const struct span given = msg_need(m, F_USER, LIMIT_ADDRESS * 2);
+	const bool full = msg_get_u64(m, F_OVER_QUOTA) == 1;
+	if (msg_done(m, &e) < 0)
+		return -1;
+	if (auth_name_ok(given) && span_copy(given, name, sizeof(name)))
+		quotas_set(a->quotas, name, full);
+	if (request_id(r) == 0)
+		request_drop(&r);
+	else
+		request_ok(&r);
+	return 0;
+}
+
 /* Only the spawner redeems: root, or in a private instance its one user. */
 static int
 handle_ticket(struct request *r, struct msg_in *m, void *arg)
@@ -120,6 +143,7 @@ static const struct server_handler handlers[] = {
 	{ MSG_AUTH_STEP, session_step },
 	{ MSG_AUTH_CANCEL, session_cancel },
 	{ MSG_TICKET, handle_ticket },
+	{ MSG_QUOTA, handle_quota },
 	{ 0 },
 };
 
@@ -210,7 +234,7 @@ try_to_leave(void *arg)
 
 	const bool idle = exchanges_flush(a) && pool_pending(a->pool) == 0 &&
 			  server_open_requests(a->server) == 0 &&
-			  app_uses_flush(a->uses);
+			  app_uses_flush(a->uses) && quotas_flush(a->quotas);
 	if (idle || loop_now_ms(a->loop) >= leave_until_ms)
 		daemon_exit(a->daemon, 0);
 	else
@@ -234,6 +258,8 @@ leave(struct daemon *d)
 static void
 sandbox(const struct daemon *d, struct sandbox *s)
 {
+	char own[LIMIT_PATH];
+
 	sandbox_dir(s, "/run", SANDBOX_READ | SANDBOX_WRITE | SANDBOX_MAKE);
 	sandbox_dir(s, "/var", SANDBOX_READ | SANDBOX_WRITE);
 	sandbox_dir(s, "/bin", SANDBOX_READ | SANDBOX_EXEC);
@@ -244,6 +270,10 @@ sandbox(const struct daemon *d, struct sandbox *s)
 	auth_sandbox_files(&conf, s);
 	sandbox_dir(
 	    s, daemon_common(d)->queue_directory, SANDBOX_READ | SANDBOX_WRITE);
+	snprintf(own, sizeof(own), "%s/" APP_PASSWORD_DIR,
+	    daemon_common(d)->queue_directory);
+	sandbox_dir(s, own,
+	    SANDBOX_READ | SANDBOX_WRITE | SANDBOX_MAKE | SANDBOX_REMOVE);
 	sandbox_syscalls(s, SANDBOX_SYS_FORK | SANDBOX_SYS_NET);
 }
 

@@ -82,6 +82,7 @@ struct auth {
 	uint64_t last_session;
 	struct dovecot *dovecot;
 	struct app_uses *uses;
+	struct quotas *quotas;
 	struct oauth *oauth;
 	struct maps *external;
 	uint8_t secret[AUTH_SECRET]; /* salts come from it */
@@ -94,6 +95,7 @@ struct user_entry {
 	gid_t gid;
 	char home[LIMIT_PATH];
 	char mail[LIMIT_PATH];
+	char quota[200]; /* quota_rule */
 	gid_t groups[AUTH_GROUPS_MAX];
 	size_t group_count;
 };

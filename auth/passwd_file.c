@@ -84,6 +84,8 @@ take_extra(char *word, struct passwd_entry *out)
 	const char *value = equals + 1;
 	if (strcmp(word, "userdb_mail") == 0)
 		out->mail = value;
+	else if (strcmp(word, "userdb_quota_rule") == 0)
+		out->quota = value;
 	else if (strcmp(word, "userdb_home") == 0)
 		out->home = value;
 	else if (strcmp(word, "userdb_uid") == 0)
@@ -110,7 +112,7 @@ passwd_line_parse(char *line, const char **out_user, struct passwd_entry *out,
 		return false;
 	take_field(&rest); /* gecos */
 	entry.home = take_field(&rest);
-	entry.mail = "";
+	entry.mail = entry.quota = "";
 	take_field(&rest); /* shell */
 	while (*rest != '\0') {
 		char *word = rest;

@@ -8,7 +8,8 @@
  *   user:{SCHEME}password:uid:gid:gecos:home:shell:extra fields
  *
  * Fields may be missing from the right. Of the extra fields (name=value,
- * separated by blanks) userdb_mail, userdb_home, userdb_uid, userdb_gid and,
+ * separated by blanks) userdb_mail, userdb_home, userdb_uid, userdb_gid,
+ * userdb_quota_rule and,
  * as often as wanted, app_password are read. Lines that begin with "#" are comments. A changed file is read
  * again at the next look-up; while the new one can't be read, the old content
  * stays.
@@ -24,7 +25,7 @@ struct passwd_entry {
 	const char *password; /* with its scheme; "" when there is none */
 	uid_t uid;            /* (uid_t)-1: not given */
 	gid_t gid;
-	const char *home, *mail; /* "" when not given */
+	const char *home, *mail, *quota; /* "" when not given */
 	/* Values of app_password fields (lib/mail/app_password.h), all well
 	 * formed; the first APP_PASSWORDS_MAX. */
 	const char *apps[APP_PASSWORDS_MAX];

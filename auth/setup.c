@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "auth/app_uses.h"
+#include "auth/quotas.h"
 #include "auth/oauth.h"
 #include "lib/base/mem.h"
 #include "lib/os/fs.h"
@@ -283,6 +284,7 @@ auth_open_own(struct auth *a, struct err *e)
 		    "%s: salts change with each start, and the last uses of "
 		    "app passwords are not kept", e->text);
 	a->uses = app_uses_new(a->loop, dir);
+	a->quotas = quotas_new(a->loop, dir);
 	mem_free(path);
 	return 0;
 }

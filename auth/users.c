@@ -173,6 +173,7 @@ ask_file(struct lookup *l, struct passwd_file *file)
 	}
 	snprintf(u.home, sizeof(u.home), "%s", entry.home);
 	snprintf(u.mail, sizeof(u.mail), "%s", entry.mail);
+	snprintf(u.quota, sizeof(u.quota), "%s", entry.quota);
 	u.groups[u.group_count++] = u.gid;
 	finish(l, &u, NULL);
 }
@@ -227,6 +228,8 @@ users_put(struct msg_out *m, const char *name, const struct user_entry *u)
 	msg_put_str(m, F_HOME, u->home);
 	if (u->mail[0] != '\0')
 		msg_put_str(m, F_MAIL, u->mail);
+	if (u->quota[0] != '\0')
+		msg_put_str(m, F_QUOTA, u->quota);
 	for (size_t i = 0; i < u->group_count; i++)
 		msg_put_u64(m, F_GROUPS, u->groups[i]);
 }

@@ -38,6 +38,7 @@ open_store(struct session *s, struct err *e)
 		.home_mailbox = u->home_mailbox,
 		.mail_spool_directory = u->spool_directory,
 		.size_max = (int64_t)u->mailbox_size_max,
+		.quota_rule = u->quota_rule,
 		.lockfile = session_lockfile,
 		.lockfile_arg = s,
 	};

@@ -36,6 +36,7 @@ enum {
 /* What the spawner said about the user. */
 struct session_user {
 	char *name, *home, *location, *home_mailbox, *spool_directory;
+	char *quota_rule;
 	char *tag;     /* of the command that logged in */
 	char *address; /* the client's */
 	uint64_t mailbox_size_max, message_size_max, idle_notify_ms;
@@ -56,6 +57,7 @@ struct session {
 	bool append_failed;
 	bool idling;
 	bool control_lost;	/* the spawner is gone */
+	bool quota_told, quota_full; /* what it was told last */
 	bool changed;		/* it said that mail came */
 	bool closing;		/* send what waits and end */
 	const char *end_reason; /* for the log */
@@ -159,5 +161,7 @@ int session_control_start(struct session *s, struct err *e);
 void session_control_read(struct session *s);
 int session_lockfile(
     void *arg, const char *op, const char *path, struct err *e);
+/* Mail was added or went: says whether the quota is full, if that changed. */
+void session_quota(struct session *s);
 
 #endif

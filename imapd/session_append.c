@@ -90,6 +90,7 @@ session_append_end(struct session *s)
 		return;
 	}
 	snprintf(code, sizeof(code), "APPENDUID %u %u", validity, uid);
+	session_quota(s);
 	session_ok_code(s, uid > 0 ? code : NULL, "Append completed");
 }
 

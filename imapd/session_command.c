@@ -71,6 +71,9 @@ session_error(struct session *s, const struct err *e, const char *no_target)
 		session_no(s, "ALREADYEXISTS", "Mailbox exists already");
 	} else if (e->sysno == ENOSPC || e->sysno == EDQUOT) {
 		session_no(s, "OVERQUOTA", "No space left");
+	} else if (strcmp(e->dsn, "5.2.2") == 0) {
+		session_no(s, "OVERQUOTA", e->text);
+		return;
 	} else if (e->sysno == EACCES || e->sysno == EPERM) {
 		session_no(s, "NOPERM", "Permission denied");
 	} else if (e->sysno != 0 || e->kind == ERR_TEMP) {
@@ -195,6 +198,7 @@ close_box(struct session *s, const struct imap_cmd *c)
 	    mailbox_expunge(s->box, uids, n, &e) != 0)
 		session_no(s, NULL, e.text);
 	else {
+		session_quota(s);
 		session_unselect(s);
 		session_ok(s, "Close completed");
 	}
@@ -258,6 +262,7 @@ delete_box(struct session *s, const struct imap_cmd *c)
 		result = store_delete(s->store, buf_span(&name), &e);
 		if (result == 0 && is_selected(s, buf_span(&name)))
 			session_unselect(s);
+		session_quota(s);
 		answer(s, result, &e, "Delete completed");
 	}
 	buf_release(&name);

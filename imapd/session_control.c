@@ -38,6 +38,7 @@ session_control_start(struct session *s, struct err *e)
 		u->name = text(&m, F_USER);
 		u->home = text(&m, F_HOME);
 		u->location = text(&m, F_MAIL);
+		u->quota_rule = text(&m, F_QUOTA);
 		u->home_mailbox = text(&m, F_MAILBOX);
 		u->spool_directory = text(&m, F_PATH);
 		u->tag = text(&m, F_TAG);
@@ -193,4 +194,27 @@ session_lockfile(void *arg, const char *op, const char *path, struct err *e)
 	if (e != NULL)
 		*e = why;
 	return -1;
+}
+
+void
+session_quota(struct session *s)
+{
+	bool limited, full;
+	struct msg_out m;
+	struct err e;
+
+	if (store_quota(s->store, &limited, &full, &e) != 0) {
+		log_warning(&s->log, "quota: %s", e.text);
+		return;
+	}
+	if (!limited || s->control_lost ||
+	    (s->quota_told && s->quota_full == full))
+		return;
+	s->quota_told = true;
+	s->quota_full = full;
+	msg_begin(&m, MSG_QUOTA, 0, s->log.trace);
+	msg_put_u64(&m, F_OVER_QUOTA, full);
+	if (sync_send(SESSION_CONTROL_FD, &m, CONTROL_WAIT_MS, &e) != 0)
+		log_warning(&s->log, "quota: %s", e.text);
+	msg_out_release(&m);
 }

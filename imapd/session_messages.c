@@ -210,6 +210,7 @@ copy(struct session *s, const struct imap_cmd *c, struct span target,
 		&validity, &e) != 0) {
 		session_error(s, &e, "TRYCREATE");
 	} else {
+		session_quota(s);
 		print_copyuid(&code, validity, from, to, count);
 		copied(s, c, buf_ok(&code) ? buf_cstr(&code) : NULL);
 	}
@@ -261,9 +262,11 @@ session_expunge(struct session *s, const struct imap_cmd *c)
 		    (!c->uid || seqset_has(&set, m->uid)))
 			uids[n++] = m->uid;
 	}
-	if (n > 0 && mailbox_expunge(s->box, uids, n, &e) != 0)
+	if (n > 0 && mailbox_expunge(s->box, uids, n, &e) != 0) {
 		session_error(s, &e, NULL);
-	else
+	} else {
+		session_quota(s);
 		session_ok(s, "Expunge completed");
+	}
 	mem_free(uids);
 }

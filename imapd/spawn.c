@@ -115,7 +115,9 @@ read_session(struct spawner *sp, struct spawned *s)
 	if (sync_receive(s->control, &store, &m, 0, &e) != 1) {
 		spawned_free(sp, s);
 	} else {
-		bad = m.type == MSG_LOCKFILE ? spawn_lockfile(sp, s, &m) : -1;
+		bad = m.type == MSG_LOCKFILE ? spawn_lockfile(sp, s, &m) :
+		    m.type == MSG_QUOTA	     ? spawn_quota(sp, s, &m) :
+					       -1;
 		msg_in_release(&m);
 		if (bad != 0)
 			spawned_free(sp, s);

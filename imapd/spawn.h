@@ -54,6 +54,9 @@ int spawn_session(
 void spawned_free(struct spawner *sp, struct spawned *s);
 /* MSG_NOTIFY to all sessions of the user. */
 void spawn_notify(struct spawner *sp, struct msg_in *m);
+/* A session says whether its user's quota is full: auth is told. -1: it spoke
+ * nonsense. */
+int spawn_quota(struct spawner *sp, struct spawned *s, struct msg_in *m);
 void spawn_hurry(struct spawner *sp);
 
 /* ---- spawn_lock.c ---- */

@@ -26,6 +26,7 @@ struct identity {
 	gid_t groups[GROUPS_MAX];
 	size_t group_count;
 	char name[512], home[LIMIT_PATH], mail[LIMIT_PATH];
+	char quota[200]; /* quota_rule */
 };
 
 static void
@@ -53,6 +54,7 @@ take_identity(
 	msg_get_str(m, F_USER, out->name, sizeof(out->name));
 	msg_get_str(m, F_HOME, out->home, sizeof(out->home));
 	msg_get_str(m, F_MAIL, out->mail, sizeof(out->mail));
+	msg_get_str(m, F_QUOTA, out->quota, sizeof(out->quota));
 	if (msg_done(m, e) != 0)
 		return -1;
 	if (daemon_private(sp->daemon)) {
@@ -83,6 +85,30 @@ ask_auth(struct spawner *sp, struct msg_out *m, struct buf *store,
 	close(sp->auth);
 	sp->auth = -1;
 	return -1;
+}
+
+int
+spawn_quota(struct spawner *sp, struct spawned *s, struct msg_in *m)
+{
+	const uint64_t full = msg_get_u64(m, F_OVER_QUOTA);
+	struct msg_out ask;
+	struct msg_in answer;
+	struct buf store;
+	struct err e;
+
+	if (msg_done(m, &e) != 0)
+		return -1;
+	msg_begin(&ask, MSG_QUOTA, 1, m->trace);
+	msg_put_str(&ask, F_USER, s->user);
+	msg_put_u64(&ask, F_OVER_QUOTA, full);
+	buf_init(&store, LIMIT_IPC_MESSAGE);
+	if (ask_auth(sp, &ask, &store, &answer, &e) == 0)
+		msg_in_release(&answer);
+	else
+		log_warning(NULL, "quota of user=<%s>: %s", s->user, e.text);
+	msg_out_release(&ask);
+	buf_release(&store);
+	return 0;
 }
 
 /* Redeems the ticket that the login process was given. */
@@ -178,6 +204,8 @@ brief(struct spawner *sp, const struct identity *id, int control,
 	msg_put_str(&m, F_HOME, id->home);
 	msg_put_str(
 	    &m, F_MAIL, id->mail[0] != '\0' ? id->mail : c->mail_location);
+	msg_put_str(&m, F_QUOTA,
+	    id->quota[0] != '\0' ? id->quota : c->quota_rule);
 	msg_put_str(&m, F_MAILBOX, c->home_mailbox);
 	msg_put_str(&m, F_PATH, c->mail_spool_directory);
 	msg_put(&m, F_TAG, tag);

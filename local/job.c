@@ -34,6 +34,7 @@ struct job {
 	/* The user being looked for or delivered to. */
 	struct span user;
 	char login[LIMIT_ADDRESS + 1];
+	bool over_quota; /* as auth has it */
 	bool stripped; /* the extension was taken off already */
 	uint64_t work_flags;
 	/* The verdict so far. */
@@ -233,6 +234,9 @@ take_verdict(struct job *j, struct msg_in *m)
 		decide(j, (enum rcpt_action)action, dsn, text);
 	if ((flags & DONE_DELIVERED) != 0)
 		tell_imap(j);
+	if ((flags & DONE_QUOTA) != 0 &&
+	    j->over_quota != ((flags & DONE_FULL) != 0))
+		user_client_quota(j->d->users, j->login, !j->over_quota);
 }
 
 static void
@@ -276,10 +280,12 @@ deliver(struct job *j, const struct user_info *u)
 	struct msg_out m;
 
 	snprintf(j->login, sizeof(j->login), "%s", u->name);
+	j->over_quota = u->over_quota;
 	begin_work(j, &m);
 	msg_put_str(&m, F_USER, u->name);
 	msg_put_str(&m, F_HOME, u->home);
 	msg_put_str(&m, F_MAIL, u->mail);
+	msg_put_str(&m, F_QUOTA, u->quota);
 	pool_submit(j->d->pool, u->uid, u->gid, u->name, &m, on_delivered, j);
 }
 

@@ -43,6 +43,8 @@ enum { /* F_FLAGS of MSG_WORK */
 enum { /* F_FLAGS of MSG_WORK_DONE */
 	DONE_MORE = 1,      /* another one follows: more addresses */
 	DONE_ABSENT = 2,    /* no such alias: it is a user's name */
+	DONE_QUOTA = 8,     /* the user has a quota, and with */
+	DONE_FULL = 16,     /* this, the mailbox is full */
 	DONE_DELIVERED = 4, /* something is in a mailbox; F_TEXT says where */
 };
 

@@ -35,6 +35,7 @@ struct work {
 	struct delivery d;
 	uint64_t flags;
 	char user[NAME_LENGTH], home[LIMIT_PATH], mail[LIMIT_PATH];
+	char quota[200]; /* quota_rule */
 };
 
 /* What came of it. */
@@ -164,11 +165,25 @@ open_store(struct work *k, struct store **out, struct err *e)
 		.home_mailbox = c->home_mailbox,
 		.mail_spool_directory = c->mail_spool_directory,
 		.size_max = c->mailbox_size_limit,
+		.quota_rule = k->quota[0] != '\0' ? k->quota : c->quota_rule,
 		.lockfile = k->w->setting->private_instance ? NULL : lockfile,
 		.lockfile_arg = k,
 	};
 
 	return store_open(&user, out, e);
+}
+
+/* The queue is told whether there is room for the next one. */
+static void
+note_quota(struct store *s, struct verdict *v)
+{
+	bool limited, full;
+	struct err e;
+
+	if (store_quota(s, &limited, &full, &e) != 0)
+		log_warning(NULL, "quota: %s", e.text);
+	else if (limited)
+		v->flags |= DONE_QUOTA | (full ? DONE_FULL : 0);
 }
 
 static void
@@ -192,6 +207,7 @@ to_mailbox(struct work *k, struct verdict *v)
 		    deliver_kind(s));
 		verdict_sent(v, text);
 	}
+	note_quota(s, v);
 	store_close(&s);
 }
 
@@ -325,6 +341,7 @@ read_work(struct work *k, struct msg_in *m, struct err *e)
 	msg_get_str(m, F_USER, k->user, sizeof(k->user));
 	msg_get_str(m, F_HOME, k->home, sizeof(k->home));
 	msg_get_str(m, F_MAIL, k->mail, sizeof(k->mail));
+	msg_get_str(m, F_QUOTA, k->quota, sizeof(k->quota));
 	k->flags = msg_get_u64(m, F_FLAGS);
 	k->d = (struct delivery){
 		.content_at = msg_get_u64(m, F_CONTENT_AT),

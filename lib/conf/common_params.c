@@ -175,6 +175,11 @@ const struct param common_params[] = {
 	    "Dovecot's setting for all of a user's mail; empty: from "
 	    "home_mailbox and mail_spool_directory"),
 
+	PARAM_STR(S, quota_rule, "",
+	    "what a user may keep in a Maildir and its folders: "
+	    "*:storage=1G:messages=10000 (Dovecot's setting); empty: no "
+	    "limit; userdb_quota_rule= in the passwd-file goes before it"),
+
 	/* IMAP listeners, which master.cf does not have */
 	PARAM_STR(S, protocols, "imap", "imap, or empty for none"),
 	PARAM_STR(S, listen, "*, ::", "addresses for IMAP"),

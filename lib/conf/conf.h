@@ -172,6 +172,7 @@ struct common_conf {
 	const char *syslog_name;   /* "postfix" */
 	const char *maillog_file;
 	const char *home_mailbox, *mail_spool_directory, *mail_location;
+	const char *quota_rule;
 	const char *debug_classes;
 	const char *protocols;     /* "imap" or "" */
 	const char *listen;        /* addresses for IMAP: "*, ::" */

@@ -56,6 +56,7 @@
 	X(MSG_AUTH_DONE, 75)    /* F_USER [F_TICKET]; failures: MSG_ERROR */   \
 	X(MSG_TICKET, 76)       /* spawner: F_TICKET F_PID; MSG_USER_INFO */   \
 	X(MSG_AUTH_CANCEL, 77)  /* F_SESSION: the client gave up */            \
+	X(MSG_QUOTA, 200)       /* notice: F_USER F_OVER_QUOTA changed */      \
 	X(MSG_AUTH_WORK, 78)    /* auth to its worker: F_OP ... */             \
 	X(MSG_AUTH_WORK_DONE, 79)/* worker: MSG_AUTH_WORK is done */           \
 	/* resolver */                                                         \
@@ -140,6 +141,7 @@
 	X(F_HOME, 64)      /* text: path */                                    \
 	X(F_MAIL, 65)      /* text: mail_location of this user */              \
 	X(F_OVER_QUOTA, 66)/* u64 */                                           \
+	X(F_QUOTA, 200)    /* text: quota_rule of this user */                 \
 	X(F_MECH, 67)      /* text: SASL mechanism */                          \
 	X(F_ADDR, 68)      /* text: client's address */                        \
 	X(F_TICKET, 69)    /* bytes: 16 */                                     \

@@ -53,6 +53,7 @@ remembered_free(struct remembered *r)
 	free_text(r->info.name);
 	free_text(r->info.home);
 	free_text(r->info.mail);
+	free_text(r->info.quota);
 	mem_free(r);
 }
 
@@ -93,6 +94,7 @@ remember(struct user_client *c, struct span name, const struct user_info *u)
 	r->info.name = mem_strdup(u->name);
 	r->info.home = mem_strdup(u->home);
 	r->info.mail = mem_strdup(u->mail);
+	r->info.quota = mem_strdup(u->quota);
 	r->until_ms =
 	    loop_now_ms(c->loop) + (u->found ? c->present_ms : c->absent_ms);
 	remembered_free(table_put(&c->cache, name, r));
@@ -102,6 +104,19 @@ void
 user_client_forget(struct user_client *c, struct span name)
 {
 	remembered_free(table_remove(&c->cache, name));
+}
+
+void
+user_client_quota(struct user_client *c, const char *name, bool full)
+{
+	struct msg_out m;
+
+	user_client_forget(c, span_str(name));
+	msg_begin(&m, MSG_QUOTA, 0, 0);
+	msg_put_str(&m, F_USER, name);
+	msg_put_u64(&m, F_OVER_QUOTA, full);
+	client_notify(c->client, &m);
+	msg_out_release(&m);
 }
 
 /* ---- questions ------------------------------------------------------------
@@ -139,6 +154,7 @@ tell(user_client_fn fn, router_user_fn by_router, void *arg,
 /* The texts of an answer. */
 struct answer {
 	char name[LIMIT_ADDRESS], home[LIMIT_PATH], mail[LIMIT_PATH];
+	char quota[200];
 };
 
 static int
@@ -146,7 +162,8 @@ read_answer(
     struct msg_in *m, struct answer *a, struct user_info *u, struct err *e)
 {
 	*u = (struct user_info){ .uid = (uid_t)-1, .gid = (gid_t)-1,
-		.name = a->name, .home = a->home, .mail = a->mail };
+		.name = a->name, .home = a->home, .mail = a->mail,
+		.quota = a->quota };
 	u->found = msg_get_u64(m, F_FOUND) == 1;
 	u->over_quota = msg_get_u64(m, F_OVER_QUOTA) == 1;
 	if (u->found) {
@@ -156,6 +173,7 @@ read_answer(
 	msg_get_str(m, F_USER, a->name, sizeof(a->name));
 	msg_get_str(m, F_HOME, a->home, sizeof(a->home));
 	msg_get_str(m, F_MAIL, a->mail, sizeof(a->mail));
+	msg_get_str(m, F_QUOTA, a->quota, sizeof(a->quota));
 	if (m->type != MSG_USER_INFO)
 		return err_set(e, ERR_TEMP, "4.3.0", "unexpected answer");
 	return msg_done(m, e);

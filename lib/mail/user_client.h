@@ -26,6 +26,7 @@ struct user_info {
 	const char *name; /* as the user database spells it */
 	const char *home; /* "" when there is none */
 	const char *mail; /* the user's own mail_location, or "" */
+	const char *quota; /* the user's own quota_rule, or "" */
 };
 
 enum {
@@ -47,6 +48,9 @@ typedef void (*user_client_fn)(void *arg, const struct user_info *u,
 void user_client_ask(struct user_client *c, struct span name, uint64_t trace,
     user_client_fn fn, void *arg);
 void user_client_cancel(struct user_client *c, const void *arg);
+
+/* Says that the user's mailbox is full, or not any more. */
+void user_client_quota(struct user_client *c, const char *name, bool full);
 
 /* Forgets what is remembered of a name, e.g. when its quota changed. */
 void user_client_forget(struct user_client *c, struct span name);

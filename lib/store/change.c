@@ -251,6 +251,7 @@ mailbox_copy(struct mailbox *mb, const uint32_t *seqs, size_t count,
 	if (mailbox_attach(mb->store, target, ATTACH_WRITE, &to, e) != 0 ||
 	    d->save_begin(to, false, &sv, e) != 0)
 		goto out;
+	to->moving = move;
 	for (size_t i = 0; i < count; i++)
 		if (copy_one(mb, seqs[i], sv, e) != 0)
 			goto out;

@@ -12,6 +12,7 @@
 #include "lib/store/index.h"
 #include "lib/store/keywords.h"
 #include "lib/store/location.h"
+#include "lib/store/quota.h"
 #include "lib/store/store.h"
 
 struct store_driver;
@@ -19,6 +20,7 @@ struct store_driver;
 struct store {
 	struct store_user user; /* its strings are copies */
 	struct location location;
+	struct quota quota; /* of a Maildir */
 	const struct store_driver *driver;
 };
 
@@ -28,6 +30,7 @@ struct mailbox {
 	char *name; /* as given; "INBOX" in upper case */
 	bool read_only;
 	bool delivery; /* ATTACH_DELIVERY */
+	bool moving;   /* what is added here goes elsewhere: no quota */
 	struct index *index;
 	struct keywords keywords;
 	void *state; /* the driver's */

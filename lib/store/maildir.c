@@ -315,20 +315,52 @@ maildir_set_flags(struct mailbox *mb, const uint32_t *uids, size_t count,
 	return rc;
 }
 
+static uint64_t
+file_size(struct maildir *m, const struct maildir_file *f)
+{
+	struct stat st;
+	uint64_t size;
+
+	if (maildir_name_size(maildir_file_base(f), 'S', &size))
+		return size;
+	if (fstatat(f->in_new ? m->new_fd : m->cur_fd, f->name, &st,
+		AT_SYMLINK_NOFOLLOW) != 0)
+		return 0;
+	return (uint64_t)st.st_size;
+}
+
+/* Adds what went to *gone. */
 static int
-expunge_one(struct mailbox *mb, uint32_t uid, struct err *e)
+expunge_one(struct mailbox *mb, uint32_t uid, struct quota *gone,
+    struct err *e)
 {
 	struct maildir *m = mb->state;
 	struct maildir_file *f = find_current(mb, uid, e);
+	uint64_t size;
 	uint32_t i;
 
 	if (f == NULL)
 		return e->sysno == ENOENT ? 0 : -1;
+	size = file_size(m, f);
 	if (fs_unlink(f->in_new ? m->new_fd : m->cur_fd, f->name, e) != 0)
 		return -1;
 	if (index_find(mb->index, uid, &i))
 		index_remove(mb->index, i);
+	gone->bytes += size;
+	gone->messages++;
 	return 0;
+}
+
+static void
+take_from_quota(const struct store *s, const struct quota *gone)
+{
+	int root;
+
+	if (gone->messages == 0 || !quota_limited(&s->quota) ||
+	    store_root_open(s, false, &root, NULL) != 0)
+		return;
+	quota_change(root, -(int64_t)gone->bytes, -(int64_t)gone->messages);
+	close(root);
 }
 
 static int
@@ -336,10 +368,12 @@ maildir_expunge(struct mailbox *mb, const uint32_t *uids, size_t count,
     struct err *e)
 {
 	struct maildir *m = mb->state;
+	struct quota gone = { 0 };
 	int rc = 0;
 
 	for (size_t i = 0; i < count && rc == 0; i++)
-		rc = expunge_one(mb, uids[i], e);
+		rc = expunge_one(mb, uids[i], &gone, e);
+	take_from_quota(mb->store, &gone);
 	m->new_stamp.settled = m->cur_stamp.settled = false;
 	if (fs_sync_dir(m->cur_fd, rc == 0 ? e : NULL) != 0 ||
 	    fs_sync_dir(m->new_fd, rc == 0 ? e : NULL) != 0)

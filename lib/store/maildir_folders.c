@@ -192,8 +192,10 @@ maildir_remove(struct store *s, struct span name, struct err *e)
 		rc = fs_rename(root, buf_cstr(&folder), root, gone, e);
 	if (rc == 0)
 		rc = fs_sync_dir(root, e);
-	if (rc == 0)
+	if (rc == 0) {
 		remove_leftovers(root);
+		quota_forget(root);
+	}
 	if (root >= 0)
 		close(root);
 	buf_release(&folder);

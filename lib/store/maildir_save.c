@@ -466,15 +466,67 @@ out:
 	return rc;
 }
 
+/* ---- quota ---- */
+
+/* -1: there is none. */
+static int
+quota_root(const struct save *sv)
+{
+	int fd;
+
+	if (!quota_limited(&sv->mb->store->quota) ||
+	    store_root_open(sv->mb->store, false, &fd, NULL) != 0)
+		return -1;
+	return fd;
+}
+
+static int
+check_quota(const struct save *sv, int root, struct err *e)
+{
+	const struct quota *limit = &sv->mb->store->quota;
+	struct quota usage;
+	uint64_t bytes = 0;
+
+	if (root < 0 || sv->mb->moving)
+		return 0;
+	for (uint32_t i = 0; i < sv->count; i++)
+		bytes += sv->items[i].size;
+	if (quota_usage(root, limit, &usage, e) != 0)
+		return -1;
+	if (!quota_exceeds(limit, &usage, bytes, sv->count))
+		return 0;
+	return err_set(e, ERR_PERM, "5.2.2",
+	    "Quota exceeded (mailbox for user is full)");
+}
+
+/* What is in its place now; a delivery that was repeated is not. */
+static void
+add_to_quota(const struct save *sv, int root)
+{
+	int64_t bytes = 0, messages = 0;
+
+	for (uint32_t i = 0; i < sv->count; i++) {
+		if (sv->items[i].name == NULL)
+			continue;
+		bytes += (int64_t)sv->items[i].size;
+		messages++;
+	}
+	if (root >= 0 && messages > 0)
+		quota_change(root, bytes, messages);
+}
+
 int
 maildir_save_commit(struct save **svp, uint32_t *out_uids,
     uint32_t *out_validity, struct err *e)
 {
 	struct save *sv = *svp;
+	const int root = quota_root(sv);
 	int rc;
 
 	BUG_ON(sv->fd >= 0);
-	if (sv->delivery) {
+	if (check_quota(sv, root, e) != 0) {
+		rc = -1;
+	} else if (sv->delivery) {
 		rc = commit_delivery(sv, e);
 		for (uint32_t i = 0; rc == 0 && i < sv->count; i++)
 			out_uids[i] = 0;
@@ -491,7 +543,10 @@ maildir_save_commit(struct save **svp, uint32_t *out_uids,
 		for (uint32_t i = 0; i < sv->count; i++)
 			if (sv->items[i].name == NULL)
 				fs_unlink(m->tmp_fd, sv->items[i].tmp, NULL);
+		add_to_quota(sv, root);
 	}
+	if (root >= 0)
+		close(root);
 	save_free(svp);
 	return rc;
 }

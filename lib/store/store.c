@@ -17,15 +17,21 @@ int
 store_open(const struct store_user *user, struct store **out, struct err *e)
 {
 	struct location location;
+	struct quota quota = { 0 };
 	struct store *s;
 
+	if (user->quota_rule != NULL && !quota_parse(user->quota_rule, &quota))
+		return err_set(e, ERR_PERM, "5.3.5",
+		    "quota_rule: \"%s\" is none", user->quota_rule);
 	if (location_parse(user, &location, e) != 0)
 		return -1;
 	s = MEM_NEW(s);
 	s->location = location;
 	s->driver = location.driver == LOCATION_MAILDIR ? &maildir_driver :
 							  &mbox_driver;
+	s->quota = quota;
 	s->user = *user;
+	s->user.quota_rule = NULL;
 	s->user.name = mem_strdup(user->name);
 	s->user.home = mem_strdup(user->home);
 	s->user.location = s->user.home_mailbox = NULL;
@@ -70,6 +76,26 @@ store_close(struct store **s)
 	location_release(&(*s)->location);
 	mem_free(*s);
 	*s = NULL;
+}
+
+int
+store_quota(struct store *s, bool *out_limited, bool *out_full,
+    struct err *e)
+{
+	struct quota usage;
+	int root, rc;
+
+	*out_limited = s->driver == &maildir_driver && quota_limited(&s->quota);
+	*out_full = false;
+	if (!*out_limited)
+		return 0;
+	if (store_root_open(s, false, &root, e) != 0)
+		return e->sysno == ENOENT ? 0 : -1;
+	rc = quota_usage(root, &s->quota, &usage, e);
+	close(root);
+	if (rc == 0)
+		*out_full = quota_full(&s->quota, &usage);
+	return rc;
 }
 
 char

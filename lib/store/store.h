@@ -32,6 +32,8 @@ struct store_user {
 	const char *home_mailbox; /* "Maildir/" or "mbox", relative to home */
 	const char *mail_spool_directory; /* "/var/mail" */
 	int64_t size_max;         /* of an mbox (mailbox_size_limit); 0 none */
+	const char *quota_rule;   /* of a Maildir's folders together, as
+				     lib/store/quota.h has it; NULL none */
 	/* Makes ("make", non-blocking: -1 with sysno EEXIST if there), touches
 	 * ("touch") or removes ("remove") the dotlock path, or creates an empty
 	 * mailbox file 0600 ("create"), where the user itself may not write to
@@ -47,6 +49,9 @@ int store_open(const struct store_user *user, struct store **out,
     struct err *e);
 void store_close(struct store **s);
 char store_separator(const struct store *s); /* '.' Maildir++, '/' mbox */
+/* Is there a quota, and if so, is it full? -1: it could not be counted. */
+int store_quota(struct store *s, bool *out_limited, bool *out_full,
+    struct err *e);
 
 enum { /* attributes of a listed name */
 	BOX_NOSELECT = 1, BOX_HASCHILDREN = 2, BOX_NOINFERIORS = 4,
