@@ -232,7 +232,7 @@ const struct param smtpd_params[] = {
 	PARAM_STR(S, tls_disable_workarounds, "",
 	    "work-arounds of OpenSSL that are switched off"),
 	PARAM_TIME(S, smtpd_tls_session_cache_timeout, "3600s",
-	    "how long a client may resume a session; 0: never. The keys of "
+	    "how long a client may resume a session, 0: never; the keys of "
 	    "its tickets change as often"),
 	PARAM_STR(S, tls_session_ticket_cipher, "aes-256-cbc",
 	    "the cipher of session tickets"),
