@@ -106,8 +106,12 @@ open_parts(struct service *s, struct err *e)
 		return -1;
 	s->shared = server_memory_table(s->memory);
 	limits_start(s);
-	if (overload_start(s, e) != 0 || screen_start(s, e) != 0)
+	if (overload_start(s, e) != 0 || screen_start(s, e) != 0 ||
+	    outbound_start(s, e) != 0)
 		return -1;
+	if (match_list_open(s->conf->smtpd_greylist_exceptions,
+		&s->greylist_exceptions, e) != 0)
+		return err_wrap(e, "smtpd_greylist_exceptions");
 	s->users = user_client_new(s->loop,
 	    daemon_socket(s->daemon, "auth", false, path));
 	s->auth = daemon_connect(s->daemon, "auth");

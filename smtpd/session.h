@@ -23,6 +23,7 @@
 #include "smtpd/limits.h"
 #include "smtpd/milter.h"
 #include "smtpd/proxy.h"
+#include "smtpd/outbound.h"
 #include "smtpd/recipients.h"
 #include "smtpd/screen.h"
 #include "smtpd/service.h"
@@ -102,6 +103,7 @@ struct session {
 	bool inet;               /* else a UNIX socket */
 	struct dns_query *name_query;
 	struct limits_state limits;
+	struct outbound_state outbound;
 	struct screen *screen;   /* NULL: it is not screened */
 	bool trusted;            /* in mynetworks, or local */
 	bool local;              /* on the submission socket: uid is known */

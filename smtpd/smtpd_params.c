@@ -69,6 +69,49 @@ const struct param smtpd_params[] = {
 	    "how often the highest counts are logged; 0: never"),
 	PARAM_BOOL(S, smtpd_client_port_logging, "no",
 	    "log the client's port behind its address"),
+	PARAM_BOOL(S, smtpd_greylist, "no",
+	    "mail from a client, sender and recipient not known together has "
+	    "to come a second time"),
+	PARAM_TIME(S, smtpd_greylist_delay, "300s",
+	    "before which it is too early to come again"),
+	PARAM_TIME(S, smtpd_greylist_retry_window, "2d",
+	    "after which it is as if it came for the first time"),
+	PARAM_TIME(S, smtpd_greylist_lifetime, "35d",
+	    "how long it is known, from its last mail"),
+	PARAM_INT(S, smtpd_greylist_auto_allow, "5", 0, 1000000,
+	    "mails that came a second time after which a client is not asked "
+	    "any more; 0: never"),
+	PARAM_INT(S, smtpd_greylist_ipv4_prefix_length, "24", 0, 32,
+	    "bits of an IPv4 address that are one client"),
+	PARAM_INT(S, smtpd_greylist_ipv6_prefix_length, "64", 0, 128,
+	    "bits of an IPv6 address that are one client"),
+	PARAM_STR(S, smtpd_greylist_exceptions, "$mynetworks",
+	    "addresses and names of clients, recipients and their domains "
+	    "without greylisting"),
+	PARAM_STR(S, smtpd_greylist_text,
+	    "Greylisted, see https://www.rfc-editor.org/rfc/rfc6647",
+	    "text of the reply"),
+	/* what is sent by logins and users of this host */
+	PARAM_INT(S, smtpd_outbound_message_limit, "0", 0, 1000000,
+	    "messages that a login, or a user of this host, may send in "
+	    "smtpd_outbound_time_unit; 0: no limit"),
+	PARAM_INT(S, smtpd_outbound_recipient_limit, "0", 0, 1000000,
+	    "recipients that these may send to in that time; 0: no limit"),
+	PARAM_INT(S, smtpd_outbound_sender_message_limit, "0", 0, 1000000,
+	    "messages that these may send with one sender address in that "
+	    "time; 0: no limit"),
+	PARAM_INT(S, smtpd_outbound_sender_recipient_limit, "0", 0, 1000000,
+	    "recipients of one sender address in that time; 0: no limit"),
+	PARAM_TIME(S, smtpd_outbound_time_unit, "1h",
+	    "the time in which they are counted"),
+	PARAM_WORD(S, smtpd_outbound_action, "defer", "defer reject hold",
+	    "what becomes of more: refused for now (450) or for good (550), "
+	    "or taken and held"),
+	PARAM_STR(S, smtpd_outbound_limit_maps, "",
+	    "tables from a login, uid:NUMBER or sender to limits of its own: "
+	    "messages=N recipients=N time=T action=A, or unlimited"),
+	PARAM_STR(S, smtpd_outbound_limit_exceptions, "",
+	    "logins, uid:NUMBER and senders without limits"),
 	/* before the greeting */
 	PARAM_BOOL(S, smtpd_screen, "no",
 	    "test clients before they are greeted, as postscreen does"),

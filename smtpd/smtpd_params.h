@@ -58,6 +58,22 @@ struct smtpd_conf {
 	int64_t anvil_rate_time_unit, anvil_status_update_time;
 	bool smtpd_client_port_logging;
 
+	bool smtpd_greylist;
+	int64_t smtpd_greylist_delay, smtpd_greylist_retry_window;
+	int64_t smtpd_greylist_lifetime, smtpd_greylist_auto_allow;
+	int64_t smtpd_greylist_ipv4_prefix_length;
+	int64_t smtpd_greylist_ipv6_prefix_length;
+	const char *smtpd_greylist_exceptions, *smtpd_greylist_text;
+
+	/* what is sent by logins and users of this host */
+	int64_t smtpd_outbound_message_limit, smtpd_outbound_recipient_limit;
+	int64_t smtpd_outbound_sender_message_limit;
+	int64_t smtpd_outbound_sender_recipient_limit;
+	int64_t smtpd_outbound_time_unit;
+	int smtpd_outbound_action; /* enum outbound_action */
+	const char *smtpd_outbound_limit_maps;
+	const char *smtpd_outbound_limit_exceptions;
+
 	/* before the greeting */
 	bool smtpd_screen;
 	const char *postscreen_access_list;

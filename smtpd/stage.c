@@ -14,6 +14,8 @@ static const struct gate *const gates[] = {
 	&tls_gate,
 	&auth_gate,
 	&restrict_gate,
+	&greylist_gate,
+	&outbound_gate,
 	&milter_gate,
 	&proxy_gate,
 	NULL,
