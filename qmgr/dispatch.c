@@ -145,6 +145,10 @@ begin_deliver(
 	    sched_transport_name(sched_dest_transport(d->batch->dest)));
 	msg_put(out, F_NEXTHOP, sched_dest_nexthop(d->batch->dest));
 	msg_put(out, F_ENCODING, q->env.encoding);
+	if (q->env.smtputf8)
+		msg_put_u64(out, F_SMTPUTF8, 1);
+	if (q->env.requiretls)
+		msg_put_u64(out, F_REQUIRETLS, 1);
 	msg_put(out, F_DSN_ENVID, q->env.dsn_envid);
 	msg_put_u64(out, F_DSN_RET, q->env.dsn_ret);
 }

@@ -179,6 +179,7 @@ void rcpt_free(struct rcpt *r);
 struct rcpt_result {
 	enum rcpt_action action;
 	struct span dsn, text, remote, diagnostic;
+	bool passed_on; /* the next hop tells the sender of success */
 };
 /* Takes the result of a recipient that is in no batch and no queue. */
 void message_result(

@@ -40,7 +40,7 @@ message_result(struct message *m, struct rcpt *r, const struct rcpt_result *res)
 	r->at_us = clock_wall_us();
 	switch (r->action) {
 	case RCPT_SENT:
-		if (wants_success(m, r)) {
+		if (wants_success(m, r) && !res->passed_on) {
 			list_push(&m->told, &r->link);
 			m->told_count++;
 			return;

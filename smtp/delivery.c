@@ -4,9 +4,16 @@
 
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
+#include "lib/proto/downgrade.h"
+#include "lib/proto/utf8.h"
 #include "smtp/smtp.h"
 
-enum { TEXT_MAX = LIMIT_SMTP_REPLY + PEER_TEXT + 100 };
+enum {
+	TEXT_MAX = LIMIT_SMTP_REPLY + PEER_TEXT + 100,
+	CONVERT_PIECE = 16384,
+	/* A header may be held back, then comes at once. */
+	CONVERTED_MAX = 2 * LIMIT_HEADER_FIELD + 8 * CONVERT_PIECE,
+};
 
 /* One request of qmgr, until each of its recipients has a result. */
 struct delivery {
@@ -23,6 +30,10 @@ struct delivery {
 	struct span *addresses;   /* theirs */
 	size_t open_count;
 	uint64_t at;              /* of the content, sent */
+	struct smtp_client_dsn *dsn; /* of the recipients in addresses */
+	bool passes_dsn;          /* this server takes them over */
+	struct downgrade *downgrade; /* of this transaction; NULL: none */
+	struct buf converted;     /* what came out of it, not yet sent */
 	int64_t began_us;         /* this attempt */
 	struct err last;          /* why the last target failed */
 	char remote[DNS_NAME_MAX];
@@ -42,6 +53,9 @@ free_delivery(struct delivery *d)
 	mem_free(d->list);
 	mem_free(d->open);
 	mem_free(d->addresses);
+	mem_free(d->dsn);
+	downgrade_free(&d->downgrade);
+	buf_release(&d->converted);
 	mem_free(d);
 }
 
@@ -89,6 +103,7 @@ report(struct delivery *d, size_t rcpt, const struct smtp_reply *reply,
 		.transmit_us = now > ready ? now - ready : 0,
 		.remote = span_str(session_target(d->session)->host),
 		.diagnostic = reply->code != 0 ? reply->text : SPAN_EMPTY,
+		.passed_on = d->passes_dsn && action == RCPT_SENT,
 	};
 
 	agent_result(d->r, rcpt, &result);
@@ -136,35 +151,93 @@ on_result(void *arg, size_t i, const struct smtp_reply *reply,
 /* ---- the message ---------------------------------------------------------------- */
 
 static void
-on_ready(void *arg, struct smtp_client_message *out)
+keep_converted(void *arg, struct span bytes)
+{
+	struct delivery *d = arg;
+
+	buf_add(&d->converted, bytes);
+}
+
+/* Must the parts be encoded for this server (RFC 6152 3, RFC 3030 3)? *binary:
+ * they can go as they are, by BDAT. */
+static bool
+must_convert(const struct delivery *d, const struct smtp_client *c,
+    bool *out_binary)
+{
+	const struct span body = d->r->encoding;
+
+	*out_binary = false;
+	if (d->smtp->conf->disable_mime_output_conversion) {
+		*out_binary = span_ieq(body, SPAN("BINARYMIME"));
+		return false;
+	}
+	if (span_ieq(body, SPAN("8BITMIME")))
+		return !smtp_client_offers(c, "8BITMIME", NULL);
+	if (!span_ieq(body, SPAN("BINARYMIME")))
+		return false;
+	*out_binary = smtp_client_offers(c, "BINARYMIME", NULL) &&
+	    smtp_client_offers(c, "CHUNKING", NULL);
+	return !*out_binary;
+}
+
+static bool
+needs_utf8(const struct delivery *d)
+{
+	bool ascii = utf8_is_ascii(d->r->sender);
+
+	for (size_t i = 0; i < d->open_count; i++)
+		ascii = ascii && utf8_is_ascii(d->addresses[i]);
+	return d->r->smtputf8 || !ascii;
+}
+
+static void
+on_ready(void *arg, const struct smtp_client *client,
+    struct smtp_client_message *out)
 {
 	struct delivery *d = arg;
 	const struct agent_request *r = d->r;
+	bool binary;
 
 	d->open_count = 0;
 	for (size_t i = 0; i < r->rcpt_count; i++) {
 		if (r->rcpts[i].answered)
 			continue;
 		d->open[d->open_count] = i;
+		d->dsn[d->open_count] = (struct smtp_client_dsn){
+			.notify = r->rcpts[i].dsn_notify,
+			.orcpt = r->rcpts[i].dsn_orcpt,
+		};
 		d->addresses[d->open_count++] = r->rcpts[i].address;
 	}
 	d->at = 0;
+	d->passes_dsn = smtp_client_offers(client, "DSN", NULL);
+	downgrade_free(&d->downgrade);
+	buf_reset(&d->converted);
+	if (must_convert(d, client, &binary))
+		d->downgrade = downgrade_new(keep_converted, d);
 	d->sessions++;
 	*out = (struct smtp_client_message){
 		.sender = r->sender,
 		.rcpts = d->addresses,
 		.rcpt_count = d->open_count,
-		.size = r->size,
-		.body_8bit = span_ieq(r->encoding, SPAN("8BITMIME")),
+		.size = d->downgrade != NULL ? 0 : r->size,
+		.body_8bit = span_ieq(r->encoding, SPAN("8BITMIME")) &&
+		    d->downgrade == NULL,
+		.binary = binary,
+		.smtputf8 = needs_utf8(d),
+		.requiretls = r->requiretls,
+		.ret_full = r->dsn_ret == DSN_RET_FULL,
+		.ret_hdrs = r->dsn_ret == DSN_RET_HDRS,
+		.envid = r->dsn_envid,
+		.dsn = d->dsn,
 	};
 	log_event(&r->log, "transmit", "%s",
 	    d->session != NULL ? session_target(d->session)->relay : "reused");
 }
 
 static ssize_t
-on_read(void *arg, void *out, size_t size)
+read_content(struct delivery *d, void *out, size_t size)
 {
-	struct delivery *d = arg;
 	ssize_t n;
 
 	if (size > d->r->size - d->at)
@@ -182,6 +255,44 @@ on_read(void *arg, void *out, size_t size)
 	return n;
 }
 
+/* Until something comes out of the conversion, or all is in. */
+static bool
+convert(struct delivery *d)
+{
+	uint8_t piece[CONVERT_PIECE];
+
+	while (d->converted.n == 0 && d->downgrade != NULL) {
+		const ssize_t n = read_content(d, piece, sizeof(piece));
+
+		if (n < 0)
+			return false;
+		if (n > 0) {
+			downgrade_feed(d->downgrade, span_of(piece, (size_t)n));
+			continue;
+		}
+		downgrade_end(d->downgrade);
+		downgrade_free(&d->downgrade);
+	}
+	return buf_ok(&d->converted);
+}
+
+static ssize_t
+on_read(void *arg, void *out, size_t size)
+{
+	struct delivery *d = arg;
+
+	if (d->downgrade == NULL && d->converted.n == 0)
+		return read_content(d, out, size);
+	if (!convert(d))
+		return -1;
+	if (size > d->converted.n)
+		size = d->converted.n;
+	if (size > 0)
+		memcpy(out, d->converted.p, size);
+	buf_consume(&d->converted, size);
+	return (ssize_t)size;
+}
+
 static void
 on_end(void *arg, enum session_end how, const struct err *e)
 {
@@ -195,6 +306,7 @@ on_end(void *arg, enum session_end how, const struct err *e)
 		d->sessions--;
 		break;
 	case SESSION_PLAIN:
+		BUG_ON(d->r->requiretls);
 		log_info(&d->r->log,
 		    "Cannot start TLS with %s: trying without",
 		    session_target(d->session)->relay);
@@ -227,13 +339,22 @@ static const struct session_user user = {
 
 /* ---- one target after the other ---------------------------------------------------- */
 
+/* RFC 8689 4.2.1: such a message never goes in clear. */
+static enum tls_level
+level_of(const struct delivery *d)
+{
+	return d->r->requiretls
+		   ? TLS_LEVEL_ENCRYPT
+		   : (enum tls_level)d->smtp->conf->smtp_tls_security_level;
+}
+
 static void
 open_target(struct delivery *d)
 {
 	const struct target *t = &d->list[d->next++];
 
 	d->session = session_open(d->smtp, d->destination, t, d->tls, &user, d);
-	d->tls = (enum tls_level)d->smtp->conf->smtp_tls_security_level;
+	d->tls = level_of(d);
 }
 
 static void
@@ -281,9 +402,11 @@ delivery_start(struct smtp *s, struct agent_request *r)
 	d->smtp = s;
 	d->r = r;
 	d->destination = destination_get(s, r->nexthop);
-	d->tls = (enum tls_level)s->conf->smtp_tls_security_level;
+	d->tls = level_of(d);
 	d->open = mem_alloc((r->rcpt_count + 1) * sizeof(*d->open));
 	d->addresses = mem_alloc((r->rcpt_count + 1) * sizeof(*d->addresses));
+	d->dsn = mem_alloc((r->rcpt_count + 1) * sizeof(*d->dsn));
+	buf_init(&d->converted, CONVERTED_MAX);
 	err_set(&d->last, ERR_TEMP, "4.4.1", "no host could be tried");
 	try_next(d);
 }

@@ -285,7 +285,7 @@ begin_message(struct session *s)
 	s->ready_us = clock_wall_us();
 	s->results = 0;
 	s->uses++;
-	s->user->ready(s->arg, &s->message);
+	s->user->ready(s->arg, s->client, &s->message);
 	smtp_client_send(s->client, &s->message);
 }
 

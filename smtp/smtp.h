@@ -34,6 +34,7 @@ struct smtp_conf {
 	int64_t smtp_tls_loglevel;
 	int smtp_tls_security_level; /* enum tls_level */
 	bool smtp_lmtp, smtp_sasl_auth_enable;
+	bool disable_mime_output_conversion;
 	const char *smtp_sasl_password_maps;
 	const char *smtp_tls_CAfile;
 	const char *smtp_helo_name;
@@ -117,7 +118,8 @@ enum session_end {
 };
 struct session_user {
 	/* Ready for the message: say what to send (lives until end). */
-	void (*ready)(void *arg, struct smtp_client_message *out);
+	void (*ready)(void *arg, const struct smtp_client *client,
+	    struct smtp_client_message *out);
 	/* Recipient i has this reply, to that command. */
 	void (*result)(void *arg, size_t i, const struct smtp_reply *reply,
 	    enum smtp_stage stage);

@@ -30,6 +30,9 @@ const struct param smtp_params[] = {
 	PARAM_INT(S, lmtp_tcp_port, "24", 1, 65535,
 	    "port for LMTP destinations that name none"),
 	PARAM_BOOL(S, smtp_lmtp, "no", "speak LMTP (RFC 2033)"),
+	PARAM_BOOL(S, disable_mime_output_conversion, "no",
+	    "do not encode 8-bit and binary parts for servers that can't take "
+	    "them"),
 	PARAM_BOOL(S, smtp_sasl_auth_enable, "no",
 	    "log in to next hops that smtp_sasl_password_maps names"),
 	PARAM_STR(S, smtp_sasl_password_maps, "",

@@ -164,7 +164,10 @@
 	X(F_TLS_END_POINT, 131) /* bytes: tls-server-end-point, RFC 5929 */    \
 	X(F_PLUS_OFFERED, 132) /* u64: 1 if a -PLUS mechanism was offered */   \
 	X(F_CERT_NAME, 133) /* text: CN of a verified client certificate */    \
-	X(F_CERT_PRINT, 134) /* text: fingerprint of a client certificate */
+	X(F_CERT_PRINT, 134) /* text: fingerprint of a client certificate */   \
+	X(F_SMTPUTF8, 160) /* u64: 1 if the message needs RFC 6531 */          \
+	X(F_REQUIRETLS, 161) /* u64: 1 if RFC 8689 was asked for */            \
+	X(F_PASSED_ON, 162) /* u64: 1: the next hop tells of success */
 
 #define MSG_ENUM(name, number) name = number,
 enum msg_type { MSG_TYPES(MSG_ENUM) };

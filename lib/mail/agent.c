@@ -32,6 +32,7 @@ struct agent {
 struct kept {
 	enum rcpt_action action;
 	struct span dsn, text, remote, diagnostic;
+	bool passed_on;
 };
 
 struct request {
@@ -94,6 +95,8 @@ put_result(struct msg_out *m, const struct request *r, size_t i)
 		msg_put(m, F_REMOTE, k->remote);
 	if (k->diagnostic.n > 0)
 		msg_put(m, F_DIAGNOSTIC, k->diagnostic);
+	if (k->passed_on)
+		msg_put_u64(m, F_PASSED_ON, 1);
 }
 
 static void
@@ -212,6 +215,8 @@ read_request(struct request *r, struct msg_in *m)
 	p->nexthop = keep(r, m, F_NEXTHOP, LIMIT_ADDRESS);
 	p->sender = keep(r, m, F_SENDER, LIMIT_IPC_MESSAGE);
 	p->encoding = keep(r, m, F_ENCODING, LIMIT_ADDRESS);
+	p->smtputf8 = msg_has(m, F_SMTPUTF8);
+	p->requiretls = msg_has(m, F_REQUIRETLS);
 	p->dsn_envid = keep(r, m, F_DSN_ENVID, LIMIT_IPC_MESSAGE);
 	p->dsn_ret = msg_has(m, F_DSN_RET)
 			 ? (enum dsn_ret)msg_get_u32(m, F_DSN_RET)
@@ -369,6 +374,7 @@ agent_result(
 		    &r->arena, span_slice(res->remote, 0, LIMIT_DOMAIN)),
 		.diagnostic = arena_dup(
 		    &r->arena, span_slice(res->diagnostic, 0, AGENT_TEXT)),
+		.passed_on = res->passed_on,
 	};
 	log_result(r, i, res);
 	if (r->agent->channel == NULL)

@@ -41,6 +41,7 @@ struct agent_request {
 	struct span sender; /* empty: null */
 	struct span encoding, dsn_envid;
 	enum dsn_ret dsn_ret;
+	bool smtputf8, requiretls; /* what its sender asked for */
 	struct agent_rcpt *rcpts;
 	size_t rcpt_count;
 	void *data; /* the owner's */
@@ -71,6 +72,7 @@ struct agent_result {
 	int64_t setup_us, transmit_us; /* durations */
 	struct span remote;	       /* remote MTA's name, or empty */
 	struct span diagnostic;	       /* its reply, or empty */
+	bool passed_on; /* RCPT_SENT: a wish to hear of it went along */
 };
 /* The fate of recipient i of the request (once each): logs and reports it.
  * A failure of this host must be RCPT_DEFERRED. */

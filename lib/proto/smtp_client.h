@@ -67,6 +67,12 @@ enum smtp_stage {
 	SMTP_STAGE_CLOSED,
 };
 
+/* What a sender wants to hear of a recipient (RFC 3461 4). */
+struct smtp_client_dsn {
+	unsigned notify;   /* SMTP_NOTIFY_* (lib/proto/smtp_params.h) or 0 */
+	struct span orcpt; /* "rfc822;a@b", not xtext; empty: none */
+};
+
 /* A message to send. All of it must live until DONE or the session's end. */
 struct smtp_client_message {
 	struct span sender;	  /* canonical address; empty: null sender */
@@ -75,6 +81,13 @@ struct smtp_client_message {
 	uint64_t size;	/* bytes, for SIZE=; 0: not known */
 	bool body_8bit; /* BODY=8BITMIME where offered; sent as it is anyway */
 	bool smtputf8;	/* needs SMTPUTF8: 5.6.7 for all where not offered */
+	bool binary;	/* by BDAT, with BODY=BINARYMIME: 5.6.1 for all where not
+			   offered; size must be right */
+	bool requiretls;   /* REQUIRETLS: 5.7.30 for all where not offered */
+	bool ret_full, ret_hdrs;
+	struct span envid; /* not xtext; empty: none */
+	/* Of each recipient, or NULL; said where DSN is offered. */
+	const struct smtp_client_dsn *dsn;
 };
 
 /* What a server said, or our own verdict in the same form. */
@@ -127,7 +140,8 @@ void smtp_client_send(
  * output was sent. Never more than 64 KiB. */
 size_t smtp_client_body_room(const struct smtp_client *c);
 
-/* The next bytes of the message, at most the room. Lines may end in CRLF or
+/* The next bytes of the message, at most the room. binary: they leave as they
+ * are. Else lines may end in CRLF or
  * LF; a CR or LF that is neither becomes a space or a line end. */
 void smtp_client_body(struct smtp_client *c, struct span bytes);
 

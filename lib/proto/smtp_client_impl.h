@@ -39,6 +39,7 @@ struct smtp_client {
 	struct smtp_reply fan_reply;
 	struct buf fan_text;
 	bool done_pending; /* DONE follows the last RESULT */
+	bool chunk_due;	   /* BDAT was said: WANT_BODY follows */
 
 	bool line_start, cr_pending; /* of the body */
 };

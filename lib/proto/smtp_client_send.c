@@ -5,6 +5,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/proto/utf8.h"
+#include "lib/proto/xtext.h"
 
 enum {
 	PIPELINE_HIGH = 8192, /* unsent commands beyond which none is added */
@@ -82,6 +83,11 @@ smtp_client_pending(struct smtp_client *c, struct smtp_client_event *out)
 		return false;
 	if (c->fan && next_of_fan(c, out))
 		return true;
+	if (c->chunk_due) {
+		c->chunk_due = false;
+		out->type = SMTP_CLIENT_WANT_BODY;
+		return true;
+	}
 	if (!c->done_pending)
 		return false;
 	c->done_pending = false;
@@ -102,13 +108,64 @@ mail_command(struct smtp_client *c)
 	const struct smtp_client_message *m = c->m;
 	uint64_t limit;
 
+	const bool dsn = smtp_client_offers(c, "DSN", NULL);
+
 	buf_fmt(&c->out, "MAIL FROM:<%.*s>", SPAN_FMT(m->sender));
 	if (m->size > 0 && smtp_client_offers(c, "SIZE", &limit))
 		buf_fmt(&c->out, " SIZE=%llu", (unsigned long long)m->size);
-	if (m->body_8bit && smtp_client_offers(c, "8BITMIME", NULL))
+	if (m->binary)
+		buf_str(&c->out, " BODY=BINARYMIME");
+	else if (m->body_8bit && smtp_client_offers(c, "8BITMIME", NULL))
 		buf_str(&c->out, " BODY=8BITMIME");
 	if (m->smtputf8)
 		buf_str(&c->out, " SMTPUTF8");
+	if (m->requiretls)
+		buf_str(&c->out, " REQUIRETLS");
+	if (dsn && (m->ret_full || m->ret_hdrs))
+		buf_str(&c->out, m->ret_full ? " RET=FULL" : " RET=HDRS");
+	if (dsn && m->envid.n > 0) {
+		buf_str(&c->out, " ENVID=");
+		xtext_encode(m->envid, &c->out);
+	}
+	buf_str(&c->out, "\r\n");
+}
+
+static void
+add_notify(struct buf *out, unsigned notify)
+{
+	static const char *const words[] = { "NEVER", "SUCCESS", "FAILURE",
+		"DELAY" };
+	const char *before = " NOTIFY=";
+
+	for (unsigned i = 0; i < COUNT_OF(words); i++) {
+		if ((notify & 1U << i) == 0)
+			continue;
+		buf_str(out, before);
+		buf_str(out, words[i]);
+		before = ",";
+	}
+}
+
+static void
+add_orcpt(struct buf *out, struct span orcpt)
+{
+	const size_t semicolon = span_chr(orcpt, ';');
+
+	if (semicolon == SIZE_MAX)
+		return;
+	buf_str(out, " ORCPT=");
+	buf_add(out, span_slice(orcpt, 0, semicolon + 1));
+	xtext_encode(span_skip(orcpt, semicolon + 1), out);
+}
+
+static void
+rcpt_command(struct smtp_client *c, size_t i)
+{
+	buf_fmt(&c->out, "RCPT TO:<%.*s>", SPAN_FMT(c->m->rcpts[i]));
+	if (c->m->dsn != NULL && smtp_client_offers(c, "DSN", NULL)) {
+		add_notify(&c->out, c->m->dsn[i].notify);
+		add_orcpt(&c->out, c->m->dsn[i].orcpt);
+	}
 	buf_str(&c->out, "\r\n");
 }
 
@@ -118,8 +175,7 @@ next_command(struct smtp_client *c)
 	if (c->sent == 0)
 		mail_command(c);
 	else if (c->sent <= c->m->rcpt_count)
-		smtp_client_command(
-		    c, "RCPT TO:<%.*s>", SPAN_FMT(c->m->rcpts[c->sent - 1]));
+		rcpt_command(c, c->sent - 1);
 	else
 		smtp_client_command(c, "DATA");
 	c->sent++;
@@ -160,8 +216,9 @@ smtp_client_send(struct smtp_client *c, const struct smtp_client_message *m)
 	c->m = m;
 	c->rcpts = mem_zalloc(m->rcpt_count);
 	c->sent = c->got = c->accepted = 0;
-	c->last = m->rcpt_count + 2;
+	c->last = m->rcpt_count + (m->binary ? 1 : 2);
 	c->mail_ok = c->fan = c->done_pending = c->lmtp_final = false;
+	c->chunk_due = false;
 	c->line_start = true;
 	c->cr_pending = false;
 	c->stage = SMTP_STAGE_MAIL;
@@ -171,6 +228,13 @@ smtp_client_send(struct smtp_client *c, const struct smtp_client_message *m)
 	else if (m->smtputf8 && !smtp_client_offers(c, "SMTPUTF8", NULL))
 		fan_out_own(
 		    c, "5.6.7", "SMTPUTF8 is required, but was not offered");
+	else if (m->binary && !(smtp_client_offers(c, "BINARYMIME", NULL) &&
+				  smtp_client_offers(c, "CHUNKING", NULL)))
+		fan_out_own(c, "5.6.1",
+		    "BINARYMIME is required, but was not offered");
+	else if (m->requiretls && !smtp_client_offers(c, "REQUIRETLS", NULL))
+		fan_out_own(c, "5.7.30",
+		    "REQUIRETLS is required, but was not offered");
 	else if (limit > 0 && m->size > limit)
 		fan_out_own(
 		    c, "5.3.4", "message size exceeds size limit of server");
@@ -206,6 +270,13 @@ settle(struct smtp_client *c)
 {
 	if (c->got < c->sent)
 		return;
+	if (c->m->binary && c->mail_ok && c->accepted > 0) {
+		smtp_client_command(c, "BDAT %llu LAST",
+		    (unsigned long long)c->m->size);
+		c->stage = SMTP_STAGE_BODY;
+		c->chunk_due = true;
+		return;
+	}
 	end_transaction(c, c->mail_ok);
 }
 
@@ -393,6 +464,10 @@ smtp_client_body(struct smtp_client *c, struct span bytes)
 	BUG_ON(bytes.n > BODY_HIGH);
 	if (c->stage != SMTP_STAGE_BODY || c->done_pending)
 		return;
+	if (c->m->binary) {
+		buf_add(&c->out, bytes);
+		return;
+	}
 	while (bytes.n > 0) {
 		const size_t n = plain_length(c, bytes);
 
@@ -412,8 +487,10 @@ smtp_client_body_end(struct smtp_client *c)
 {
 	if (c->stage != SMTP_STAGE_BODY || c->done_pending)
 		return;
-	if (!c->line_start || c->cr_pending)
-		buf_str(&c->out, "\r\n");
-	smtp_client_command(c, ".");
+	if (!c->m->binary) {
+		if (!c->line_start || c->cr_pending)
+			buf_str(&c->out, "\r\n");
+		smtp_client_command(c, ".");
+	}
 	c->stage = SMTP_STAGE_DATA_END;
 }
