@@ -166,7 +166,10 @@ class Sink:
     may give another answer than the usual; `connections` counts."""
 
     def __init__(self, port=0, lmtp=False, context=None, reply=None,
-                 host="127.0.0.1", login=None):
+                 host="127.0.0.1", login=None, offers=None):
+        # What EHLO is told, beside STARTTLS and AUTH.
+        self.offers = ["PIPELINING", "8BITMIME", "SIZE 1000000000"] \
+            if offers is None else offers
         self.messages, self.connections, self.commands = [], 0, []
         self.lmtp, self.context, self.reply = lmtp, context, reply
         self.login = login  # (user, password) to be asked for
@@ -235,7 +238,7 @@ class Sink:
             with self.lock:
                 self.commands.append(text_line)
             if verb in ("EHLO", "LHLO"):
-                offers = ["sink", "PIPELINING", "8BITMIME", "SIZE 1000000000"]
+                offers = ["sink"] + self.offers
                 if self.context and not secured:
                     offers.append("STARTTLS")
                 if self.login:
@@ -265,6 +268,11 @@ class Sink:
                                  "554 5.5.1 no valid recipients")
                 elif self._answer(f, verb, text_line, "354 go"):
                     self._data(f, sender, rcpts, secured)
+            elif verb == "BDAT":
+                data = f.read(int(text_line.split()[1]))
+                if self._answer(f, "END", rcpts[0],
+                                "250 2.0.0 Ok: queued as SINK"):
+                    self._keep(sender, rcpts, data, secured)
             elif verb == "QUIT":
                 self._answer(f, verb, text_line, "221 2.0.0 Bye")
                 return
@@ -286,11 +294,13 @@ class Sink:
             taken |= self._answer(f, "END", rcpts[i],
                                   "250 2.0.0 Ok: queued as SINK")
         if taken:
-            with self.lock:
-                self.messages.append({
-                    "sender": re.search("<(.*?)>", sender).group(1),
-                    "rcpts": rcpts, "data": b"".join(lines),
-                    "tls": secured})
+            self._keep(sender, rcpts, b"".join(lines), secured)
+
+    def _keep(self, sender, rcpts, data, secured):
+        with self.lock:
+            self.messages.append({
+                "sender": re.search("<(.*?)>", sender).group(1),
+                "rcpts": rcpts, "data": data, "tls": secured})
 
 
 def server_tls():
