@@ -138,7 +138,7 @@ const struct param common_params[] = {
 	    "largest mbox or maildir file; 0: no limit"),
 	PARAM_INT(S, default_process_limit, "100", 1, 10000,
 	    "processes of one service where master.cf says nothing"),
-	PARAM_WORD(S, queue_commit, "file", "file group",
+	PARAM_WORD(S, queue_commit, "group", "file group",
 	    "how mail becomes durable: each file is flushed, or one journal "
 	    "for all that arrives meanwhile"),
 	PARAM_TIME(S, ipc_timeout, "3600s", "wait for another daemon's answer"),

@@ -43,6 +43,8 @@ BY_SYSTEM_TEST = {
     "auth/setup": "auth", "imapd/login": "imap", "imapd/spawn": "imap",
     "local/aliases": "aliases", "local/forker": "privileged",
     "local/job": "forward", "local/pool": "privileged",
+    "qmgr/journal": "queue_fault", "qmgr/seal": "group_commit",
+    "qmgr/segments": "group_commit",
     "qmgr/agents": "queue", "smtpd/service": "smtpd",
     "smtpd/session": "smtp",
 }
