@@ -406,7 +406,7 @@ load_head(struct message *m)
 		queue_message_close(&m->open);
 		return false;
 	}
-	m->not_yet = false;
+	m->not_yet = message_unreleased(m);
 	read_rcpts(m);
 	return needs_no_file(m);
 }

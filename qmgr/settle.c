@@ -598,7 +598,7 @@ finish(struct message *m)
 		submit(m, WORK_NAME, run_corrupt, corrupt_done);
 		return;
 	case VERDICT_LATER:
-		if (m->dir == QUEUE_ACTIVE && message_unreleased(m)) {
+		if (m->dir != QUEUE_DEFERRED && message_unreleased(m)) {
 			start_defer(m);
 			return;
 		}
