@@ -5,6 +5,7 @@
 #include "lib/base/mem.h"
 #include "lib/mail/fixup.h"
 #include "lib/proto/date.h"
+#include "pickup/actions.h"
 #include "pickup/pickup.h"
 
 enum { CHUNK = 65536, RECEIVED_MAX = 1024 };
@@ -18,6 +19,10 @@ struct intake {
 	uint32_t rcpts;        /* written */
 	uint64_t size;         /* of the content, complete */
 	bool routing;          /* inside the loop of route_next */
+	struct content *content; /* NULL: no table asks */
+	struct actions actions;
+	struct span sender;      /* rewritten */
+	struct span copied;      /* recipient being added */
 	struct fixup *fixup;
 	struct fixup_conf fixup_conf;
 	struct buf received;
@@ -29,6 +34,7 @@ struct intake {
 
 static void pump(void *arg);
 static void route_next(struct intake *in);
+static void add_refused(struct intake *in, const struct err *e);
 
 static void
 said_farewell(void *arg)
@@ -55,6 +61,8 @@ finish(struct intake *in, const struct err *e)
 	log_event(&in->log, "end", "%s", e != NULL ? e->text : "taken");
 	in->spec.done(in->spec.arg, in->id, e);
 	fixup_free(&in->fixup);
+	content_free(&in->content);
+	actions_release(&in->actions);
 	buf_release(&in->received);
 	mem_free(in->chunk);
 	mem_free(in);
@@ -103,13 +111,73 @@ feed_lines(struct intake *in, struct span bytes)
 	}
 }
 
+static void add_extra(struct intake *in);
+
+static void
+commit(struct intake *in)
+{
+	struct queue_envelope *env = queue_writer_envelope(in->w);
+
+	if (in->actions.hold)
+		env->birth = QUEUE_HOLD;
+	if (in->actions.filter.n > 0)
+		env->filter = queue_writer_keep(in->w, in->actions.filter);
+	in->size = queue_writer_size(in->w);
+	queue_writer_commit(&in->w, committed, in);
+}
+
+/* It comes back to its sender: the service error bounces it. */
+static void
+return_it(struct intake *in)
+{
+	queue_writer_clear_rcpts(in->w);
+	in->rcpts = 0;
+	for (in->next = 0; in->next < in->spec.rcpt_count; in->next++)
+		add_refused(in, &in->actions.why);
+	in->actions.filter = SPAN_EMPTY;
+	commit(in);
+}
+
+static void
+discard(struct intake *in)
+{
+	queue_writer_abort(&in->w);
+	finish(in, NULL);
+}
+
+/* What the checks decided about the message, which is whole now. */
+static void
+decide(struct intake *in)
+{
+	const struct common_conf *c = daemon_common(in->p->daemon);
+
+	if (in->actions.discard) {
+		discard(in);
+	} else if (in->actions.refused) {
+		return_it(in);
+	} else {
+		if (in->spec.submission && c->always_bcc[0] != '\0')
+			actions_add(&in->actions, span_str(c->always_bcc));
+		add_extra(in);
+	}
+}
+
 static void
 content_complete(struct intake *in)
 {
+	const struct err *fault = NULL;
 	const char *message_id;
 
 	fixup_end(in->fixup);
+	if (in->content != NULL) {
+		content_end(in->content);
+		fault = content_fault(in->content);
+	}
 	message_id = fixup_message_id(in->fixup);
+	if (fault != NULL) {
+		finish(in, fault);
+		return;
+	}
 	if (in->spec.count_hops &&
 	    fixup_hops(in->fixup) > in->p->conf->hopcount_limit) {
 		err_set(&in->err, ERR_PERM, "5.4.6", "too many hops");
@@ -118,8 +186,7 @@ content_complete(struct intake *in)
 	}
 	queue_writer_message_id(in->w, span_str(message_id));
 	log_info(&in->log, "message-id=%s", message_id);
-	in->size = queue_writer_size(in->w);
-	queue_writer_commit(&in->w, committed, in);
+	decide(in);
 }
 
 /* Reads a piece at a time, so that one message does not hold up all. */
@@ -174,6 +241,34 @@ make_received(struct intake *in, int64_t time_s, int offset_min)
 }
 
 static void
+on_hit(void *arg, const struct check_hit *hit)
+{
+	struct intake *in = arg;
+
+	actions_note(&in->actions, hit, &in->log, in->sender);
+}
+
+/* Checks and rewriting, into the hooks of the header's completion. */
+static void
+hang_in(struct intake *in)
+{
+	const struct common_conf *c = daemon_common(in->p->daemon);
+	const struct content_conf conf = { .checks = true,
+		.mapping = true,
+		.how = { .local = true, .domain = "" },
+		.hit = on_hit };
+
+	in->fixup_conf.drop = c->message_drop_headers;
+	in->fixup_conf.undisclosed = c->undisclosed_recipients_header;
+	in->content = content_new(in->p->content, &conf, to_queue, in);
+	if (in->content == NULL)
+		return;
+	in->fixup_conf.field = content_field;
+	in->fixup_conf.body = content_body;
+	in->fixup_conf.hook_arg = in->content;
+}
+
+static void
 start_content(struct intake *in)
 {
 	const int64_t now_s = clock_wall_us() / 1000000;
@@ -183,12 +278,14 @@ start_content(struct intake *in)
 	in->fixup_conf = (struct fixup_conf){
 		.received = buf_span(&in->received),
 		.submission = in->spec.submission,
-		.from = in->spec.sender,
+		.from = in->sender,
 		.qid = in->log.qid,
 		.hostname = daemon_common(in->p->daemon)->myhostname,
 		.time_s = now_s,
 		.offset_min = offset_min,
 	};
+	if (in->spec.submission)
+		hang_in(in);
 	in->fixup = fixup_new(&in->fixup_conf, to_queue, in);
 	in->chunk = mem_alloc(CHUNK);
 	pump(in);
@@ -250,6 +347,28 @@ routed(void *arg, const struct route_result *result)
 		route_next(in);
 }
 
+/* The recipient as canonical maps have it, who also gets a copy of it. */
+static int
+rewrite_rcpt(struct intake *in, struct span given, struct span *out)
+{
+	struct content_rules *rules = in->p->content;
+	struct buf text, copy;
+	int rc;
+
+	buf_init(&text, LIMIT_ADDRESS * 2);
+	buf_init(&copy, LIMIT_TABLE_VALUE);
+	rc = rewrite_address(rules->rewrite, REWRITE_ENVELOPE_RECIPIENT, given,
+	    &text, &in->err);
+	*out = arena_dup(&in->actions.arena, buf_span(&text));
+	if (rc >= 0 && in->spec.submission)
+		rc = content_bcc(rules, false, *out, &copy, &in->err);
+	if (rc > 0 && copy.n > 0)
+		actions_add(&in->actions, buf_span(&copy));
+	buf_release(&text);
+	buf_release(&copy);
+	return rc < 0 ? -1 : 0;
+}
+
 /* The router may answer at once or later: at once, this loop goes on. */
 static void
 route_next(struct intake *in)
@@ -258,9 +377,16 @@ route_next(struct intake *in)
 
 	in->routing = true;
 	while (in->next < in->spec.rcpt_count) {
+		struct span address;
+
 		at = in->next;
-		router_resolve(in->p->router, in->spec.rcpts[at].address, 0,
-		    in->log.trace, routed, in);
+		if (rewrite_rcpt(in, in->spec.rcpts[at].address, &address) !=
+		    0) {
+			in->next = SIZE_MAX;
+			break;
+		}
+		router_resolve(in->p->router, address, 0, in->log.trace,
+		    routed, in);
 		if (in->next == at) {
 			in->routing = false;
 			return;
@@ -273,13 +399,68 @@ route_next(struct intake *in)
 		start_content(in);
 }
 
+/* ---- recipients that tables add ------------------------------------------------ */
+
+static void
+extra_routed(void *arg, const struct route_result *result)
+{
+	struct intake *in = arg;
+
+	if (result->code != 0) {
+		in->err = result->err;
+		log_warning(&in->log, "recipient <%s> not added: %s",
+		    log_quote(in->copied, 300), in->err.text);
+		if (in->err.kind == ERR_TEMP) {
+			finish(in, &in->err);
+			return;
+		}
+	}
+	for (size_t i = 0; result->code == 0 && i < result->count; i++) {
+		const struct route *r = &result->routes[i];
+		const struct queue_rcpt rcpt = { .address = r->address,
+			.orig_address = in->copied,
+			.transport = r->transport,
+			.nexthop = r->nexthop,
+			.dsn_notify = DSN_NOTIFY_NEVER,
+			.flags = r->flags };
+
+		queue_writer_rcpt(in->w, &rcpt);
+		in->rcpts++;
+	}
+	add_extra(in);
+}
+
+/* One after the other, then the message goes to the disk. */
+static void
+add_extra(struct intake *in)
+{
+	struct actions *a = &in->actions;
+
+	if (a->redirect.n > 0) {
+		in->copied = a->redirect;
+		a->redirect = SPAN_EMPTY;
+		queue_writer_clear_rcpts(in->w);
+		in->rcpts = 0;
+	} else if (a->added != NULL) {
+		in->copied = a->added->address;
+		a->added = a->added->next;
+	} else {
+		commit(in);
+		return;
+	}
+	router_resolve(in->p->router, in->copied, 0, in->log.trace,
+	    extra_routed, in);
+}
+
+/* ---- the beginning ------------------------------------------------------------- */
+
 static void
 open_writer(struct intake *in)
 {
 	const struct intake_spec *s = &in->spec;
 	const struct queue_envelope env = { .trace = s->trace,
 		.arrival_us = clock_wall_us(),
-		.sender = s->sender,
+		.sender = in->sender,
 		.dsn_envid = s->dsn_envid,
 		.dsn_ret = s->dsn_ret,
 		.encoding = s->eight_bit ? SPAN("8BITMIME") : SPAN("7BIT"),
@@ -292,11 +473,41 @@ open_writer(struct intake *in)
 	queue_id_text(in->id, in->log.qid);
 }
 
+/* The sender as canonical maps have it, and who gets copies. */
+static int
+rewrite_sender(struct intake *in)
+{
+	struct content_rules *rules = in->p->content;
+	struct buf text, copy;
+	int rc = 0;
+
+	in->sender = in->spec.sender;
+	if (!in->spec.submission)
+		return 0;
+	buf_init(&text, LIMIT_ADDRESS * 2);
+	buf_init(&copy, LIMIT_TABLE_VALUE);
+	rc = rewrite_address(rules->rewrite, REWRITE_ENVELOPE_SENDER,
+	    in->spec.sender, &text, &in->err);
+	if (rc > 0)
+		in->sender = arena_dup(&in->actions.arena, buf_span(&text));
+	if (rc >= 0)
+		rc = content_bcc(rules, true, in->sender, &copy, &in->err);
+	if (rc > 0)
+		actions_add(&in->actions, buf_span(&copy));
+	buf_release(&text);
+	buf_release(&copy);
+	return rc < 0 ? -1 : 0;
+}
+
 static void
 begin(void *arg)
 {
 	struct intake *in = arg;
 
+	if (rewrite_sender(in) != 0) {
+		finish(in, &in->err);
+		return;
+	}
 	open_writer(in);
 	log_event(&in->log, "begin", "from <%s>",
 	    log_quote(in->spec.sender, LIMIT_ADDRESS));
@@ -314,6 +525,7 @@ intake_start(struct pickup *p, const struct intake_spec *spec)
 
 	in->p = p;
 	in->spec = *spec;
+	actions_init(&in->actions);
 	p->intakes++;
 	loop_later(daemon_loop(p->daemon), begin, in);
 }

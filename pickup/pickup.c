@@ -42,7 +42,9 @@ pickup_start(struct daemon *d, struct err *e)
 	    &p->queue, e) != 0)
 		return -1;
 	queue_set_slot(p->queue, (uint8_t)slot);
-	if (router_open(daemon_conf(d), NULL, &p->router, e) != 0)
+	if (router_open(daemon_conf(d), NULL, &p->router, e) != 0 ||
+	    content_rules_open(daemon_common(d), p->router, &p->content,
+		e) != 0)
 		return -1;
 	p->qmgr = qmgr_client_new(daemon_loop(d),
 	    daemon_socket(d, "qmgr", false, path), (uint8_t)slot);

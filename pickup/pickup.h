@@ -5,11 +5,13 @@
 /*
  * pickup takes mail that no SMTP client brings: what sendmail spooled into
  * maildrop/ while the suite was down, and what local forwards. Both go the
- * same way (intake): recipients are routed, the header is completed, the
- * message is made durable in the queue, qmgr is told. One process.
+ * same way (intake): recipients are rewritten and routed, the header is
+ * completed, content checks have their say about what is new, the message is
+ * made durable in the queue, qmgr is told. One process.
  */
 
 #include "lib/daemon/daemon.h"
+#include "lib/mail/content.h"
 #include "lib/mail/qmgr_client.h"
 #include "lib/mail/router.h"
 #include "lib/os/log.h"
@@ -25,6 +27,7 @@ struct pickup {
 	struct pickup_conf *conf;
 	struct queue *queue;
 	struct router *router;
+	struct content_rules *content;
 	struct qmgr_client *qmgr;
 	struct server *server;     /* MSG_FORWARD */
 	struct drop_dir *drop_dir;
@@ -49,7 +52,8 @@ struct intake_spec {
 	bool eight_bit;
 	int64_t uid;        /* the submitter, or -1 */
 	uint64_t trace;     /* of the message */
-	bool submission;    /* complete the header; lines end in LF */
+	bool submission;    /* a new message: complete the header, ask the
+			       content checks; lines end in LF */
 	struct span header; /* goes in front, below Received; CRLF */
 	bool count_hops;    /* refuse what has come round too often */
 	/* The next bytes of the content: their number, 0 at the end, -1. */

@@ -231,9 +231,55 @@ def test_a_table_that_fails_defers():
     mail.set_option("recipient_canonical_maps", "")
     mail.set_option("header_checks", "fail:oops")
     cases.equal(refused(mail.text("must wait"))[0], 451)
-    mail.set_option("header_checks", "")
+    mail.set_option("header_checks", "pcre:$config_directory/header")
     mail.send(mail.text("table is back"))
     mail.wait_for_mail("table is back")
+
+
+# ---- what pickup takes in; last, for the suite is started anew ----
+
+def as_suite():
+    """The words that run a command as the user of the suite."""
+    uid = os.stat(mail.env("QUEUE_DIR")).st_uid
+    if uid == os.getuid():
+        return []
+    return ["setpriv", "--reuid=%d" % uid, "--regid=%d" % uid,
+            "--clear-groups"]
+
+
+def spool(subject, value, to=None):
+    subprocess.run(
+        ["sendmail", "-i", "-f", mail.address(2), to or mail.address(1)],
+        check=True, text=True,
+        input="To: %s\nSubject: %s\nX-Test: %s\n\na line to change\n" %
+        (to or mail.user(1), subject, value))
+
+
+def test_pickup_does_the_same():
+    cases.run(["chappe", "stop"])
+    for value in ("reject", "discard", "hold", "redirect", "bcc", "replace"):
+        spool("dropped " + value, value)
+    spool("dropped canonical", "none", to="old@" + mail.DOMAIN)
+    cases.run(as_suite() + [os.path.join(
+        mail.env("PATH").split(":")[0], "chappe"), "start"])
+    got = received("dropped canonical")
+    cases.equal(got["To"], mail.address(1))
+    cases.equal(got.get_content(), "changed\r\n")
+    got = received("dropped replace")
+    cases.equal((got["X-Replaced"], got["X-Test"]), ("yes", None))
+    cases.equal(got["To"], mail.address(1))
+    for n in (1, 2):
+        mail.wait_for_mail("dropped bcc", n)
+    mail.wait_for_mail("dropped redirect", 2)
+    cases.equal(has("dropped redirect", 1), False)
+    bounce = received("Undelivered Mail Returned to Sender", 2)
+    cases.contains(bounce.as_string(), "not this one")
+    cases.contains(bounce.as_string(), "Status: 5.6.9")
+    mail.wait_for_log(r"pickup\[\d+\]: [0-9A-F]+: reject: header X-Test: "
+                      r"reject from local; from=<\S+>: 5\.6\.9 not this")
+    mail.wait_for_log(r"pickup\[\d+\]: ([0-9A-F]+): hold: header")
+    cases.contains(mail.queue(), "!")
+    cases.equal(has("dropped discard"), False)
 
 
 if __name__ == "__main__":
