@@ -65,8 +65,13 @@ const struct param common_params[] = {
 	PARAM_STR(
 	    S, alias_database, "hash:/etc/aliases", "what newaliases builds"),
 	PARAM_STR(S, local_recipient_maps, "unix:passwd.byname $alias_maps",
-	    "empty: accept any local recipient; else aliases and users of "
-	    "the auth service are asked"),
+	    "who exists in mydestination: tables, with unix:passwd.byname for "
+	    "the users whom auth knows; empty: everyone"),
+	PARAM_STR(S, relay_recipient_maps, "",
+	    "who exists in relay_domains; empty: everyone"),
+	PARAM_STR(S, virtual_mailbox_maps, "",
+	    "who exists in virtual_mailbox_domains; empty: the users whom auth "
+	    "knows by their address"),
 	PARAM_STR(S, recipient_delimiter, "",
 	    "characters between user and extension"),
 	PARAM_BOOL(S, append_at_myorigin, "yes",

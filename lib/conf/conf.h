@@ -147,7 +147,8 @@ struct common_conf {
 	const char *local_transport, *virtual_transport, *relay_transport;
 	const char *default_transport;
 	const char *alias_maps, *alias_database, *recipient_delimiter;
-	const char *local_recipient_maps;
+	const char *local_recipient_maps, *relay_recipient_maps;
+	const char *virtual_mailbox_maps;
 	/* content and addresses on their way in */
 	const char *header_checks, *mime_header_checks, *nested_header_checks;
 	const char *body_checks;

@@ -100,6 +100,9 @@ judge(struct restrict_session *s, enum subject subject, struct span address,
 		code = class_code(c, r->class);
 	if (is_unknown && sender)
 		dsn = "5.1.0";
+	/* An error: transport without a code of its own. */
+	if (strcmp(dsn + 1, ".0.0") == 0)
+		dsn = sender ? "5.1.0" : "5.1.1";
 	return step_reject(s, code, dsn, "<%s>: %s rejected: %s",
 	    shown(address), subject_class(subject), shown(text));
 }

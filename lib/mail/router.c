@@ -44,6 +44,10 @@ open_tables(struct router *r, struct err *e)
 		    &r->virtual_alias, NULL },
 		{ "transport_maps", c->transport_maps, &r->transport, NULL },
 		{ "alias_maps", c->alias_maps, &r->alias, NULL },
+		{ "relay_recipient_maps", c->relay_recipient_maps,
+		    &r->relay_rcpt, NULL },
+		{ "virtual_mailbox_maps", c->virtual_mailbox_maps,
+		    &r->mailbox, NULL },
 		{ "mydestination", c->mydestination, NULL, &r->mydestination },
 		{ "virtual_alias_domains", c->virtual_alias_domains, NULL,
 		    &r->alias_domains },
@@ -63,6 +67,38 @@ open_tables(struct router *r, struct err *e)
 	return 0;
 }
 
+/* The tables of local_recipient_maps but those that are asked anyway: the
+ * users, and alias_maps. */
+static int
+open_local_rcpt(struct router *r, struct err *e)
+{
+	struct span rest = span_str(r->common.local_recipient_maps), word;
+	const struct span aliases = span_str(r->common.alias_maps);
+	struct buf others;
+	int rc;
+
+	buf_init(&others, LIMIT_CONFIG_LINE);
+	while (maps_next(&rest, &word)) {
+		struct span all = aliases, alias = SPAN_EMPTY;
+
+		if (span_starts(word, SPAN("proxy:")))
+			word = span_skip(word, 6);
+		if (span_eq(word, SPAN("unix:passwd.byname"))) {
+			r->local_users = true;
+			continue;
+		}
+		while (maps_next(&all, &alias) && !span_eq(alias, word))
+			;
+		if (span_eq(alias, word))
+			continue;
+		buf_add(&others, word);
+		buf_byte(&others, ' ');
+	}
+	rc = maps_open(buf_cstr(&others), &r->local_rcpt, e);
+	buf_release(&others);
+	return rc == 0 ? 0 : err_wrap(e, "local_recipient_maps");
+}
+
 int
 router_open(struct conf *c, const struct router_users *users,
     struct router **out, struct err *e)
@@ -73,7 +109,8 @@ router_open(struct conf *c, const struct router_users *users,
 	r->users = users;
 	list_init(&r->queries);
 	if (conf_fill(c, common_params, &r->common, e) < 0 ||
-	    open_tables(r, e) < 0 || open_own_addresses(r, e) < 0) {
+	    open_tables(r, e) < 0 || open_local_rcpt(r, e) < 0 ||
+	    open_own_addresses(r, e) < 0) {
 		router_free(&r);
 		return -1;
 	}
@@ -159,6 +196,9 @@ router_free(struct router **r)
 	}
 	maps_free(&self->virtual_alias);
 	maps_free(&self->transport);
+	maps_free(&self->local_rcpt);
+	maps_free(&self->relay_rcpt);
+	maps_free(&self->mailbox);
 	maps_free(&self->alias);
 	match_list_free(&self->mydestination);
 	match_list_free(&self->alias_domains);
@@ -344,28 +384,84 @@ add_names(struct query *q, struct span local, struct span domain)
 	}
 }
 
+/* Is the address in a table of those who exist? 1 yes. */
+static int
+is_listed(struct query *q, struct maps *m, struct err *e)
+{
+	const bool local = q->result.class == ROUTE_LOCAL;
+	enum map_result found;
+	struct buf value;
+
+	buf_init(&value, LIMIT_TABLE_VALUE);
+	found = maps_get_address(m, q->result.address,
+	    q->r->common.recipient_delimiter, local, &value, e);
+	buf_release(&value);
+	switch (found) {
+	case MAP_FOUND:
+		return 1;
+	case MAP_ABSENT:
+		return 0;
+	case MAP_FAILED:
+		break;
+	}
+	return -1;
+}
+
+/* Looks into a table of those who exist; absent: refuse, unless the users
+ * are asked next. True: it is settled. */
+static bool
+check_list(struct query *q, struct maps *m, bool users)
+{
+	struct err e;
+	int listed;
+
+	if (maps_empty(m))
+		return !users;
+	listed = is_listed(q, m, &e);
+	if (listed < 0)
+		refuse_for_now(q, &e);
+	else if (listed == 0 && !users)
+		refuse(q, 550, ERR_PERM, "5.1.1", q->unknown);
+	return listed != 0 || !users;
+}
+
+static void
+plan_local(struct query *q)
+{
+	const struct router *r = q->r;
+
+	if (r->common.local_recipient_maps[0] == '\0' ||
+	    (q->routes[0].flags & RCPT_ALIAS) != 0 ||
+	    is_postmaster(&q->given))
+		return;
+	q->unknown = "User unknown in local recipient table";
+	if (!check_list(q, r->local_rcpt, r->local_users))
+		add_names(q, q->given.local, SPAN_EMPTY);
+	else if (maps_empty(r->local_rcpt) && !r->local_users)
+		refuse(q, 550, ERR_PERM, "5.1.1", q->unknown);
+}
+
 /* Sets what is to be asked about the address; nothing for those whose users
  * are not ours to know. */
 static void
 plan_check(struct query *q)
 {
-	const struct route *route = &q->routes[0];
+	struct router *r = q->r;
 
 	switch (q->result.class) {
 	case ROUTE_LOCAL:
-		if (q->r->common.local_recipient_maps[0] == '\0' ||
-		    (route->flags & RCPT_ALIAS) != 0 ||
-		    is_postmaster(&q->given))
-			return;
-		q->unknown = "User unknown in local recipient table";
-		add_names(q, q->given.local, SPAN_EMPTY);
+		plan_local(q);
 		break;
 	case ROUTE_VIRTUAL:
 		q->unknown = "User unknown in virtual mailbox table";
-		add_names(q, q->given.local, q->given.domain);
+		if (!check_list(q, r->mailbox, maps_empty(r->mailbox)))
+			add_names(q, q->given.local, q->given.domain);
+		break;
+	case ROUTE_RELAY:
+		q->unknown = "User unknown in relay recipient table";
+		(void)check_list(q, r->relay_rcpt, false);
 		break;
 	case ROUTE_ALIAS:
-	case ROUTE_RELAY:
 	case ROUTE_DEFAULT:
 		break;
 	}

@@ -17,9 +17,10 @@
  *     virtual; relay_domains (and subdomains): relay; all else: default.
  *  4. The class's transport and next hop, unless transport_maps has an entry
  *     (user+ext@domain, user@domain, domain, .parent..., *).
- *  5. If asked for: does the user exist? Local: alias_maps, then the user
- *     database, with and then without the address extension. Virtual: the
- *     user database by full address. An address that virtual_alias_maps
+ *  5. If asked for: does the user exist? Local: alias_maps, the tables of
+ *     local_recipient_maps, then the user database, with and then without
+ *     the address extension. Virtual: virtual_mailbox_maps; without them the
+ *     user database by full address. Relay: relay_recipient_maps, if any. An address that virtual_alias_maps
  *     changed is not checked further.
  *
  * A local part of our own domains that holds "%", "!" or "@" is never taken

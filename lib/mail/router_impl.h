@@ -15,6 +15,8 @@ struct router {
 	struct common_conf common;
 	const struct router_users *users;
 	struct maps *virtual_alias, *transport, *alias;
+	struct maps *local_rcpt, *relay_rcpt, *mailbox;
+	bool local_users; /* local_recipient_maps has unix:passwd.byname */
 	struct match_list *mydestination, *own_addresses;
 	struct match_list *alias_domains, *mailbox_domains, *relay_domains;
 	struct list queries;

@@ -206,10 +206,9 @@ struct maps {
 	const struct map *last; /* where the last find was */
 };
 
-/* Cuts the next "type:name" off; commas and blanks inside braces are part of
- * an inline table. */
-static bool
-take_spec(struct span *rest, struct span *out)
+/* Commas and blanks inside braces are part of an inline table. */
+bool
+maps_next(struct span *rest, struct span *out)
 {
 	unsigned level = 0;
 	size_t i = 0, from;
@@ -238,7 +237,7 @@ maps_open(const char *list, struct maps **out, struct err *e)
 	struct span rest = span_str(list), spec;
 	int rc = 0;
 
-	while (rc == 0 && take_spec(&rest, &spec)) {
+	while (rc == 0 && maps_next(&rest, &spec)) {
 		char *text = span_dup(spec);
 		m->list = mem_resize(m->list, m->count + 1, sizeof(*m->list));
 		rc = map_open(text, &m->list[m->count], e);

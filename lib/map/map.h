@@ -45,6 +45,8 @@ int map_each(struct map *m, map_each_fn fn, void *arg, struct err *e);
 /* A list of tables "hash:/a, pcre:/b" asked in order; first found wins; a
  * failure ends the search. */
 struct maps;
+/* Cuts the next "type:name" off such a list; false at its end. */
+bool maps_next(struct span *list, struct span *out);
 int maps_open(const char *list, struct maps **out, struct err *e);
 void maps_free(struct maps **m);
 enum map_result maps_get(struct maps *m, struct span key, struct buf *out,

@@ -7,6 +7,7 @@ A row: name, client's address, HELO, sender, recipient, settings. The reply is
 the first that is not 2xx or 3xx, or that to RCPT. `DATA` in place of a word
 of the row's end goes on to the end of data."""
 
+import encodings.idna  # noqa: F401, not to be loaded as another user
 import os
 import socket
 
@@ -104,7 +105,12 @@ COMMON = {
     "myhostname": "mx.chappe.test", "mydomain": DOMAIN, "myorigin": DOMAIN,
     "mydestination": DOMAIN + ", localhost",
     "mynetworks": "127.0.0.1/32", "recipient_delimiter": "+",
-    "relay_domains": "relayed.test", "relayhost": "[127.0.0.1]:1",
+    "relay_domains": "relayed.test, closed.test, shut.test, later.test",
+    "virtual_mailbox_domains": "vbox.test",
+    "transport_maps": "inline:{{closed.test = error:5.2.1 closed}, "
+                      "{shut.test = error:shut for good}, "
+                      "{later.test = retry:4.2.1 later}}",
+    "relayhost": "[127.0.0.1]:1",
     "inet_interfaces": "127.0.0.1",
     "compatibility_level": "3.6",
     "smtpd_error_sleep_time": "0",
@@ -221,6 +227,39 @@ def _rows():
               RCPT + "reject_multi_recipient_bounce")
     yield client("plaintext", "127.0.0.2", "reject_plaintext_session")
     yield rcpt("sleep", ALICE, "sleep 1, reject")
+    # who exists
+    yield rcpt("relay_listed", "x@relayed.test", "",
+               "relay_recipient_maps=inline:{x@relayed.test=y}")
+    yield rcpt("relay_unlisted", "z@relayed.test", "",
+               "relay_recipient_maps=inline:{x@relayed.test=y}")
+    yield rcpt("relay_unlisted_code", "z@relayed.test", "",
+               "relay_recipient_maps=inline:{x@relayed.test=y}",
+               "unknown_relay_recipient_reject_code=450")
+    yield rcpt("mailbox_listed", "x@vbox.test", "",
+               "virtual_mailbox_maps=inline:{x@vbox.test=y}")
+    yield rcpt("mailbox_unlisted", "z@vbox.test", "",
+               "virtual_mailbox_maps=inline:{x@vbox.test=y}")
+    yield rcpt("mailbox_catchall", "z@vbox.test", "",
+               "virtual_mailbox_maps=inline:{@vbox.test=y}")
+    yield rcpt("mailbox_code", "z@vbox.test", "",
+               "virtual_mailbox_maps=inline:{x@vbox.test=y}",
+               "unknown_virtual_mailbox_reject_code=553")
+    yield rcpt("local_listed", "other@" + DOMAIN, "",
+               "local_recipient_maps=inline:{other=y}")
+    yield rcpt("local_listed_extension", "other+x@" + DOMAIN, "",
+               "local_recipient_maps=inline:{other=y}")
+    yield rcpt("local_all", "other@" + DOMAIN, "", "local_recipient_maps=")
+    yield rcpt("valias_listed", "x@valias.test", "",
+               "virtual_alias_maps=inline:{x@valias.test=alice}")
+    yield rcpt("valias_unlisted", "z@valias.test", "",
+               "virtual_alias_maps=inline:{x@valias.test=alice}")
+    yield rcpt("valias_code", "z@valias.test", "",
+               "unknown_virtual_alias_reject_code=450")
+    yield rcpt("transport_error", "x@closed.test", "")
+    yield rcpt("transport_error_plain", "x@shut.test", "")
+    yield rcpt("transport_retry", "x@later.test", "")
+    yield rcpt("transport_unchecked", "x@closed.test", "",
+               "smtpd_reject_unlisted_recipient=no")
     # clients
     for n in "23456":
         addr = "127.0.0." + n

@@ -260,6 +260,64 @@ classes_and_next_hops(void **state)
 	assert_int_equal(f->lookups, 0);
 }
 
+/* Tables of those who exist, beside or in place of the user database. */
+static void
+tables_of_recipients(void **state)
+{
+	static const struct row rows[] = {
+		{ "listed@ours.example",
+		    "listed@ours.example local local:mx.ours.example" },
+		{ "listed+x@ours.example",
+		    "listed+x@ours.example local local:mx.ours.example" },
+		{ "alice@ours.example",
+		    "alice@ours.example local local:mx.ours.example" },
+		{ "nobody@ours.example",
+		    "550 5.1.1 User unknown in local recipient table" },
+		{ "box@virtual.example",
+		    "box@virtual.example virtual virtual:virtual.example" },
+		{ "carol@virtual.example",
+		    "550 5.1.1 User unknown in virtual mailbox table" },
+		{ "who@backend.example",
+		    "who@backend.example relay relay:backend.example" },
+		{ "other@backend.example",
+		    "550 5.1.1 User unknown in relay recipient table" },
+		{ "any@all.backend.example",
+		    "any@all.backend.example relay relay:all.backend.example" },
+	};
+	static const char *const tables[] = {
+		"local_recipient_maps=proxy:unix:passwd.byname $alias_maps "
+		"inline:{listed=x}",
+		"virtual_mailbox_maps=inline:{box@virtual.example=x}",
+		"relay_recipient_maps=inline:{who@backend.example=x, "
+		"@all.backend.example=x}", NULL };
+	static const char *const only[] = { "local_recipient_maps="
+		"$alias_maps inline:{listed=x}", NULL };
+	static const char *const aliases[] = {
+		"local_recipient_maps=$alias_maps", NULL };
+	static const char *const broken[] = { "relay_recipient_maps=fail:no",
+		NULL };
+	struct fixture *f = *state;
+
+	start(f, tables);
+	check_rows(f, rows, COUNT_OF(rows), ROUTER_CHECK_USER);
+	start(f, only);
+	check_rows(f, rows, 2, ROUTER_CHECK_USER);
+	assert_string_equal(
+	    resolve(f, "alice@ours.example", ROUTER_CHECK_USER),
+	    "550 5.1.1 User unknown in local recipient table");
+	start(f, aliases);
+	assert_string_equal(
+	    resolve(f, "alice@ours.example", ROUTER_CHECK_USER),
+	    "550 5.1.1 User unknown in local recipient table");
+	assert_string_equal(
+	    resolve(f, "info@ours.example", ROUTER_CHECK_USER),
+	    "info@ours.example local local:mx.ours.example alias");
+	start(f, broken);
+	assert_true(strncmp(
+	    resolve(f, "who@backend.example", ROUTER_CHECK_USER),
+	    "451 4.3.0 ", 10) == 0);
+}
+
 static void
 users_are_asked_when_wanted(void **state)
 {
@@ -601,6 +659,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(classes_and_next_hops),
 		TEST(users_are_asked_when_wanted),
+		TEST(tables_of_recipients),
 		TEST(postmaster_is_always_there),
 		TEST(routed_local_parts_are_never_relayed),
 		TEST(virtual_aliases_expand),
