@@ -40,14 +40,14 @@ struct stamp {
 
 struct keys {
 	struct list link; /* in master.keys */
-	char *sources;    /* as plan.keys */
+	char *sources;	  /* as plan.keys */
 	unsigned refs;
 	struct file {
 		char *path;
 		struct stamp stamp;
-	} *files; /* that were looked at */
+	} * files; /* that were looked at */
 	size_t file_count;
-	int fd; /* sealed memory; -1: nothing to serve with */
+	int fd;		       /* sealed memory; -1: nothing to serve with */
 	struct tls_keys *open; /* what is in it; may be NULL */
 };
 
@@ -95,8 +95,7 @@ note_file(struct reading *r, const char *path)
 	for (size_t i = 0; i < k->file_count; i++)
 		if (k->file_count < 64 && strcmp(k->files[i].path, path) == 0)
 			return;
-	k->files =
-	    mem_resize(k->files, k->file_count + 1, sizeof(*k->files));
+	k->files = mem_resize(k->files, k->file_count + 1, sizeof(*k->files));
 	k->files[k->file_count].path = mem_strdup(path);
 	k->files[k->file_count++].stamp = stamp_of(path);
 }
@@ -179,8 +178,8 @@ fault(struct reading *r, struct span name, const struct err *e, bool kept)
 	if (!r->quiet)
 		log_warning(NULL, "TLS: %s: %s; %s", log_quote(name, 500),
 		    e->text,
-		    kept ? "what was there before stays in use" :
-			   "it is left out");
+		    kept ? "what was there before stays in use"
+			 : "it is left out");
 }
 
 /* An item that was read (pem) or could not be (NULL, e): takes it when it is
@@ -219,8 +218,8 @@ take_item(struct reading *r, enum tls_item kind, struct span name,
 
 /* One item of one or several files, tabs between their names. */
 static void
-read_files(struct reading *r, enum tls_item kind, struct span name,
-    const char *files)
+read_files(
+    struct reading *r, enum tls_item kind, struct span name, const char *files)
 {
 	char *copy = mem_strdup(files), *rest = copy, *file;
 	struct err e;

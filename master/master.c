@@ -367,6 +367,7 @@ serve(struct master *m, struct err *e)
 		    "not started as root: a private instance, "
 		    "all processes run as user %u",
 		    (unsigned)getuid());
+	config_warn(m->config);
 	tickets_start(m);
 	start_services(m);
 	keys_watch(m);

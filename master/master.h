@@ -85,6 +85,8 @@ struct config {
 /* Reads everything and checks it. */
 int config_load(const char *dir, struct config **out, struct err *e);
 void config_free(struct config **c);
+/* A warning for each parameter that is set and does nothing any more. */
+void config_warn(const struct config *c);
 
 /* Adds the sockets of an inet line ("smtp", "host:port") or of imap-login. */
 int plan_add_inet(struct plan *p, const struct common_conf *common,

@@ -437,6 +437,21 @@ config_load(const char *dir, struct config **out, struct err *e)
 	return 0;
 }
 
+void
+config_warn(const struct config *c)
+{
+	static const char mark[] = "no effect:";
+
+	for (const struct param *p = compat_params; p->name != NULL; p++) {
+		const struct conf_origin o = conf_origin(c->conf, p->name);
+
+		if (strncmp(p->help, mark, sizeof(mark) - 1) == 0 &&
+		    strcmp(o.file, "default") != 0)
+			log_warning(NULL, "%s: line %u: %s: %s", o.file,
+			    o.line, p->name, p->help);
+	}
+}
+
 static void
 plan_free(struct plan *p)
 {

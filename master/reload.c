@@ -117,6 +117,7 @@ replace_all(struct master *m, struct err *e)
 	}
 	m->generation++;
 	m->config = next;
+	config_warn(next);
 	tickets_reload(m);
 	remove_missing(m, next);
 	LIST_EACH(&next->plans, link)

@@ -25,19 +25,20 @@ struct tls_server_options {
 	const char *groups;	 /* "X25519 P-256"; unknown ones are left out */
 	const char *options;	 /* as tls_ssl_options: none */
 	const char *workarounds; /* as tls_disable_workarounds: none */
-	const char *session_context; /* sessions resume within it: one for all */
-	int64_t ticket_lifetime_s;   /* no tickets */
-	int verify_depth;	     /* of clients' chains: no limit of ours */
-	bool client_order;	     /* the client's preference of ciphers wins */
-	bool always_session_ids;     /* also where no ticket is given */
-	bool ask_cert;		     /* ask clients for a certificate */
+	const char
+	    *session_context;	   /* sessions resume within it: one for all */
+	int64_t ticket_lifetime_s; /* no tickets */
+	int verify_depth;	   /* of clients' chains: no limit of ours */
+	bool client_order;	   /* the client's preference of ciphers wins */
+	bool always_session_ids;   /* also where no ticket is given */
+	bool ask_cert;		   /* ask clients for a certificate */
 };
 
 /* A server context from what master gave (tls_keys.h). Fails when there is no
  * usable certificate, or on an option that means nothing. */
 struct tls_keys;
-struct tls_ctx *tls_server_open(struct tls_keys *keys,
-    const struct tls_server_options *o, struct err *e);
+struct tls_ctx *tls_server_open(
+    struct tls_keys *keys, const struct tls_server_options *o, struct err *e);
 
 /* The directory with the system's authorities, named as for CApath. */
 const char *tls_default_anchors(void);
@@ -52,13 +53,12 @@ int tls_pem_check(struct span pem, bool authorities, struct err *e);
 /* A server context from a certificate chain and its private key, both PEM
  * (either order, or both in one), with the defaults and tickets. Fails when
  * they do not fit together. */
-struct tls_ctx *tls_server_new(struct span chain, struct span key,
-    struct err *e);
+struct tls_ctx *tls_server_new(
+    struct span chain, struct span key, struct err *e);
 
 /* A client context. ca_file: PEM file of trust anchors, or NULL for the
  * system's. verify: refuse servers whose chain or name does not verify. */
-struct tls_ctx *tls_client_new(const char *ca_file, bool verify,
-    struct err *e);
+struct tls_ctx *tls_client_new(const char *ca_file, bool verify, struct err *e);
 
 /* Drops the caller's reference. */
 void tls_ctx_free(struct tls_ctx **ctx);

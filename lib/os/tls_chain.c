@@ -13,7 +13,7 @@ enum { KEYS_MAX = 8 };
 struct chain {
 	EVP_PKEY *key;
 	X509 *cert;
-	STACK_OF(X509) *more; /* towards the root */
+	STACK_OF(X509) * more; /* towards the root */
 };
 
 struct tls_chains {
@@ -95,8 +95,8 @@ add_key(struct tls_chains *c, const struct block *b, struct err *e)
 	/* One with a pass phrase we can't use: nobody is there to ask. */
 	if (strncmp(b->name, "ENCRYPTED", 9) == 0 ||
 	    strstr(b->header, "ENCRYPTED") != NULL)
-		return err_set(e, ERR_TEMP, "4.7.5",
-		    "the private key is encrypted");
+		return err_set(
+		    e, ERR_TEMP, "4.7.5", "the private key is encrypted");
 	if (c->count == KEYS_MAX)
 		return err_set(e, ERR_TEMP, "4.7.5",
 		    "more than %d private keys", KEYS_MAX);
@@ -229,8 +229,8 @@ int
 tls_chains_use(const struct tls_chains *c, SSL_CTX *ctx, struct err *e)
 {
 	for (size_t i = 0; i < c->count; i++)
-		if (SSL_CTX_use_cert_and_key(ctx, c->one[i].cert,
-			c->one[i].key, c->one[i].more, 1) != 1)
+		if (SSL_CTX_use_cert_and_key(ctx, c->one[i].cert, c->one[i].key,
+			c->one[i].more, 1) != 1)
 			return tls_ssl_err(e, "certificate and private key");
 	return 0;
 }
@@ -251,7 +251,7 @@ tls_chains_use_here(const struct tls_chains *c, SSL *ssl)
 /* ---- authorities ---- */
 int
 tls_anchors_read(struct span pem, X509_STORE *store,
-    STACK_OF(X509_NAME) *names, struct err *e)
+    STACK_OF(X509_NAME) * names, struct err *e)
 {
 	BIO *bio = memory_bio(pem);
 	struct block b = { 0 };
@@ -265,8 +265,8 @@ tls_anchors_read(struct span pem, X509_STORE *store,
 		if (store != NULL)
 			X509_STORE_add_cert(store, cert);
 		if (names != NULL)
-			sk_X509_NAME_push(names,
-			    X509_NAME_dup(X509_get_subject_name(cert)));
+			sk_X509_NAME_push(
+			    names, X509_NAME_dup(X509_get_subject_name(cert)));
 		X509_free(cert);
 		count++;
 	}

@@ -149,13 +149,14 @@ name_part(const X509_NAME *name, int nid, char *out, size_t size)
 		at = next;
 	if (at < 0)
 		return false;
-	n = ASN1_STRING_to_UTF8(&text,
-	    X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
+	n = ASN1_STRING_to_UTF8(
+	    &text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
 	if (n <= 0 || (size_t)n >= size || memchr(text, 0, (size_t)n) != NULL) {
 		OPENSSL_free(text);
 		return false;
 	}
-	snprintf(out, size, "%s", log_quote(span_of(text, (size_t)n), size - 1));
+	snprintf(
+	    out, size, "%s", log_quote(span_of(text, (size_t)n), size - 1));
 	OPENSSL_free(text);
 	return true;
 }
@@ -174,8 +175,7 @@ fingerprints(const X509 *cert, const char *name, struct tls_cert *out)
 	if (X509_digest(cert, md, digest, &n) == 1)
 		hex(digest, n, out->fingerprint, sizeof(out->fingerprint));
 	len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &spki);
-	if (len > 0 &&
-	    EVP_Digest(spki, (size_t)len, digest, &n, md, NULL) == 1)
+	if (len > 0 && EVP_Digest(spki, (size_t)len, digest, &n, md, NULL) == 1)
 		hex(digest, n, out->pkey_fingerprint,
 		    sizeof(out->pkey_fingerprint));
 	OPENSSL_free(spki);
@@ -204,8 +204,8 @@ tls_cert_get(SSL *ssl, const char *digest, struct tls_cert *out)
 		    X509_verify_cert_error_string(result));
 	(void)name_part(X509_get_subject_name(cert), NID_commonName,
 	    out->subject, sizeof(out->subject));
-	if (!name_part(X509_get_issuer_name(cert), NID_commonName,
-		out->issuer, sizeof(out->issuer)))
+	if (!name_part(X509_get_issuer_name(cert), NID_commonName, out->issuer,
+		sizeof(out->issuer)))
 		(void)name_part(X509_get_issuer_name(cert),
 		    NID_organizationName, out->issuer, sizeof(out->issuer));
 	fingerprints(cert, digest, out);
@@ -244,8 +244,7 @@ end_point_digest(const X509 *cert)
 	int hash = NID_undef;
 	const EVP_MD *md;
 
-	if (!OBJ_find_sigid_algs(
-		X509_get_signature_nid(cert), &hash, NULL))
+	if (!OBJ_find_sigid_algs(X509_get_signature_nid(cert), &hash, NULL))
 		hash = NID_undef;
 	if (hash == NID_undef || hash == NID_md5 || hash == NID_sha1)
 		hash = NID_sha256;
@@ -256,9 +255,8 @@ end_point_digest(const X509 *cert)
 static bool
 end_point(SSL *ssl, struct buf *out)
 {
-	const X509 *cert = SSL_is_server(ssl)
-			       ? SSL_get_certificate(ssl)
-			       : SSL_get0_peer_certificate(ssl);
+	const X509 *cert = SSL_is_server(ssl) ? SSL_get_certificate(ssl)
+					      : SSL_get0_peer_certificate(ssl);
 	uint8_t digest[EVP_MAX_MD_SIZE];
 	unsigned n;
 

@@ -118,8 +118,7 @@ index_names(struct tls_keys *k)
 		if (ret != 1)
 			return ret;
 		if (kind == TLS_ITEM_NAME)
-			table_put(&k->names, fold(name, folded),
-			    k->map + here);
+			table_put(&k->names, fold(name, folded), k->map + here);
 	}
 }
 

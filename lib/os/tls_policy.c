@@ -32,8 +32,7 @@ next_word(const char **at, char out[WORD_MAX])
 static int
 unknown(const char *what, const char *word, struct err *e)
 {
-	return err_set(
-	    e, ERR_PERM, "5.3.5", "unknown %s: %s", what, word);
+	return err_set(e, ERR_PERM, "5.3.5", "unknown %s: %s", what, word);
 }
 
 static bool
@@ -110,8 +109,8 @@ any_left(const struct tls_versions *v)
 }
 
 static int
-add_protocol(const char *word, struct tls_versions *v, uint64_t *included,
-    struct err *e)
+add_protocol(
+    const char *word, struct tls_versions *v, uint64_t *included, struct err *e)
 {
 	const bool no = word[0] == '!';
 	const struct version *version;
@@ -142,8 +141,8 @@ tls_protocols_parse(const char *list, struct tls_versions *out, struct err *e)
 	if (v.min < TLS1_VERSION)
 		v.min = TLS1_VERSION;
 	if (!any_left(&v))
-		return err_set(e, ERR_PERM, "5.3.5",
-		    "no protocol is left of: %s", list);
+		return err_set(
+		    e, ERR_PERM, "5.3.5", "no protocol is left of: %s", list);
 	*out = v;
 	return 0;
 }

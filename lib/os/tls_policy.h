@@ -14,7 +14,7 @@
 
 /* The versions that a list allows. */
 struct tls_versions {
-	int min, max;      /* TLS1_VERSION ...; max 0: no limit */
+	int min, max;	   /* TLS1_VERSION ...; max 0: no limit */
 	uint64_t excluded; /* SSL_OP_NO_TLSv1_2 ... */
 };
 

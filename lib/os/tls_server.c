@@ -67,8 +67,7 @@ on_server_name(SSL *ssl, int *alert, void *arg)
 	struct tls_chains *c;
 	struct span pem;
 
-	if (name == NULL ||
-	    !tls_keys_by_name(ctx->keys, span_str(name), &pem))
+	if (name == NULL || !tls_keys_by_name(ctx->keys, span_str(name), &pem))
 		return SSL_TLSEXT_ERR_NOACK;
 	c = chains_of(ctx, pem);
 	if (c == NULL || !tls_chains_use_here(c, ssl)) {
@@ -109,8 +108,7 @@ ask_certificates(struct tls_ctx *ctx, const struct tls_server_options *o)
 	enum tls_item kind;
 	struct span name, pem;
 
-	for (size_t at = 0;
-	     tls_keys_next(ctx->keys, &at, &kind, &name, &pem);)
+	for (size_t at = 0; tls_keys_next(ctx->keys, &at, &kind, &name, &pem);)
 		/* Those of a directory would be too many to name. */
 		if (kind == TLS_ITEM_CA && name.n > 0 &&
 		    name.p[name.n - 1] != '/')
@@ -162,16 +160,15 @@ complete_chains(struct tls_ctx *ctx)
 	SSL_CTX *c = ctx->ssl;
 
 	for (long more = SSL_CTX_set_current_cert(c, SSL_CERT_SET_FIRST);
-	     more == 1;
-	     more = SSL_CTX_set_current_cert(c, SSL_CERT_SET_NEXT)) {
+	     more == 1; more = SSL_CTX_set_current_cert(c, SSL_CERT_SET_NEXT)) {
 		STACK_OF(X509) *chain = NULL;
 
 		SSL_CTX_get0_chain_certs(c, &chain);
 		if (sk_X509_num(chain) <= 0)
-			SSL_CTX_build_cert_chain(c,
-			    SSL_BUILD_CHAIN_FLAG_NO_ROOT |
-				SSL_BUILD_CHAIN_FLAG_IGNORE_ERROR |
-				SSL_BUILD_CHAIN_FLAG_CLEAR_ERROR);
+			SSL_CTX_build_cert_chain(
+			    c, SSL_BUILD_CHAIN_FLAG_NO_ROOT |
+				   SSL_BUILD_CHAIN_FLAG_IGNORE_ERROR |
+				   SSL_BUILD_CHAIN_FLAG_CLEAR_ERROR);
 	}
 	ERR_clear_error();
 	SSL_CTX_set_mode(c, SSL_MODE_NO_AUTO_CHAIN);
@@ -189,8 +186,7 @@ set_protocols(struct tls_ctx *ctx, const char *list, struct err *e)
 	SSL_CTX_set_max_proto_version(ctx->ssl, v.max);
 	SSL_CTX_set_options(ctx->ssl, v.excluded);
 	/* TLS 1.0 and 1.1 can't do without SHA-1. */
-	SSL_CTX_set_security_level(
-	    ctx->ssl, v.min < TLS1_2_VERSION ? 0 : 1);
+	SSL_CTX_set_security_level(ctx->ssl, v.min < TLS1_2_VERSION ? 0 : 1);
 	return 0;
 }
 
@@ -211,8 +207,8 @@ set_groups(struct tls_ctx *ctx, const char *list)
 		if (len == 0 || n + len + 2 > sizeof(all) ||
 		    SSL_CTX_set1_groups_list(ctx->ssl, one) != 1)
 			continue;
-		n += (size_t)snprintf(all + n, sizeof(all) - n, "%s%s",
-		    n > 0 ? ":" : "", one);
+		n += (size_t)snprintf(
+		    all + n, sizeof(all) - n, "%s%s", n > 0 ? ":" : "", one);
 	}
 	ERR_clear_error();
 	if (n > 0)
@@ -227,16 +223,15 @@ set_options(
 
 	if (tls_options_parse(
 		o->workarounds != NULL ? o->workarounds : "", &off, e) != 0 ||
-	    tls_options_parse(
-		o->options != NULL ? o->options : "", &on, e) != 0)
+	    tls_options_parse(o->options != NULL ? o->options : "", &on, e) !=
+		0)
 		return -1;
 	SSL_CTX_set_options(ctx->ssl, (SSL_OP_ALL & ~off) | on);
 	if (!o->client_order)
-		SSL_CTX_set_options(
-		    ctx->ssl, SSL_OP_CIPHER_SERVER_PREFERENCE);
+		SSL_CTX_set_options(ctx->ssl, SSL_OP_CIPHER_SERVER_PREFERENCE);
 	SSL_CTX_set_dh_auto(ctx->ssl, 1);
-	set_groups(
-	    ctx, o->groups != NULL ? o->groups : "X25519 P-256 X448 P-521 P-384");
+	set_groups(ctx,
+	    o->groups != NULL ? o->groups : "X25519 P-256 X448 P-521 P-384");
 	if (o->ciphers != NULL &&
 	    SSL_CTX_set_cipher_list(ctx->ssl, o->ciphers) != 1)
 		return tls_ssl_err(e, o->ciphers);
@@ -256,8 +251,7 @@ set_sessions(struct tls_ctx *ctx, const struct tls_server_options *o)
 		SSL_CTX_set_num_tickets(ctx->ssl, 0);
 	} else {
 		SSL_CTX_set_timeout(ctx->ssl, (long)o->ticket_lifetime_s);
-		SSL_CTX_set_tlsext_ticket_key_evp_cb(
-		    ctx->ssl, tls_ticket_key);
+		SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx->ssl, tls_ticket_key);
 		/* Mail clients keep one session, if any. */
 		SSL_CTX_set_num_tickets(ctx->ssl, 1);
 	}
@@ -266,14 +260,14 @@ set_sessions(struct tls_ctx *ctx, const struct tls_server_options *o)
 		    SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL |
 			SSL_SESS_CACHE_NO_AUTO_CLEAR);
 	/* A name may be longer than what OpenSSL takes. */
-	BUG_ON(EVP_Digest(context, strlen(context), id, &n, EVP_sha256(),
-		   NULL) != 1);
+	BUG_ON(EVP_Digest(
+		   context, strlen(context), id, &n, EVP_sha256(), NULL) != 1);
 	SSL_CTX_set_session_id_context(ctx->ssl, id, n);
 }
 
 struct tls_ctx *
-tls_server_open(struct tls_keys *keys, const struct tls_server_options *o,
-    struct err *e)
+tls_server_open(
+    struct tls_keys *keys, const struct tls_server_options *o, struct err *e)
 {
 	struct tls_ctx *ctx = tls_ctx_new(TLS_server_method(), true);
 

@@ -52,7 +52,7 @@ bool tls_chains_use_here(const struct tls_chains *c, SSL *ssl);
 /* Adds the certificates in pem to a store, and their subjects to a list; each
  * may be NULL. Fails when there are none. */
 int tls_anchors_read(struct span pem, X509_STORE *store,
-    STACK_OF(X509_NAME) *names, struct err *e);
+    STACK_OF(X509_NAME) * names, struct err *e);
 
 /* As SSL_CTX_set_tlsext_ticket_key_evp_cb has it. */
 int tls_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv,

@@ -43,8 +43,7 @@ tls_tickets_cipher(const char *name, struct err *e)
 	EVP_CIPHER *found = EVP_CIPHER_fetch(NULL, name, NULL);
 
 	ERR_clear_error();
-	if (found == NULL ||
-	    EVP_CIPHER_get_mode(found) != EVP_CIPH_CBC_MODE ||
+	if (found == NULL || EVP_CIPHER_get_mode(found) != EVP_CIPH_CBC_MODE ||
 	    EVP_CIPHER_get_iv_length(found) != IV ||
 	    EVP_CIPHER_get_key_length(found) < 16 ||
 	    EVP_CIPHER_get_key_length(found) > SECRET) {

@@ -46,7 +46,7 @@ BY_SYSTEM_TEST = {
     "qmgr/journal": "queue_fault", "qmgr/seal": "group_commit",
     "qmgr/segments": "group_commit",
     "qmgr/agents": "queue", "smtpd/service": "smtpd",
-    "smtpd/session": "smtp",
+    "smtpd/session": "smtp", "smtpd/tls": "tls",
 }
 
 

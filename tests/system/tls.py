@@ -482,6 +482,17 @@ def test_gnutls():
                      input="QUIT\r\n", status=1)
 
 
+def test_obsolete_parameters_are_taken():
+    start = len(smtp.log())
+    options(smtpd_tls_dh1024_param_file="/etc/dh.pem",
+            tls_random_source="dev:/dev/urandom",
+            tls_daemon_random_bytes="32", smtpd_use_tls="yes")
+    for name in ("smtpd_tls_dh1024_param_file", "tls_random_source"):
+        smtp.logged(r"warning: \S+95-test.cf: line \d+: %s: no effect: " %
+                    name, start)
+    cases.equal("smtpd_use_tls: no" in smtp.log()[start:], False)
+
+
 def test_bad_parameters_are_named():
     start = len(smtp.log())
     with open(os.path.join(os.environ["CHAPPE_CONFIG"], "conf.d",

@@ -301,21 +301,23 @@ static const struct tls_server_options plain = { .ticket_lifetime_s = 100 };
 static void
 serves_rsa_and_ecdsa_side_by_side(void **state)
 {
+	/* OpenSSL's macros cast a const away. */
+	char rsa[] = "RSA-PSS+SHA256", ecdsa[] = "ECDSA+SHA256", p256[] = "P-256";
 	struct world *w = *state;
 	struct tls_facts f;
 
 	forget_session(w);
 	assert_true(connect_to(w, &plain, NULL));
 	assert_true(served_with(w, EC_CERT) || served_with(w, RSA_CERT));
-	SSL_CTX_set1_sigalgs_list(w->client_ctx, "RSA-PSS+SHA256");
+	SSL_CTX_set1_sigalgs_list(w->client_ctx, rsa);
 	forget_session(w);
 	assert_true(connect_to(w, &plain, NULL));
 	assert_true(served_with(w, RSA_CERT));
 	assert_true(stream_tls_facts(w->server, &f));
 	assert_string_equal(f.server_signature.name, "RSA-PSS");
 	assert_int_equal(f.server_signature.bits, 2048);
-	SSL_CTX_set1_sigalgs_list(w->client_ctx, "ECDSA+SHA256");
-	SSL_CTX_set1_groups_list(w->client_ctx, "P-256");
+	SSL_CTX_set1_sigalgs_list(w->client_ctx, ecdsa);
+	SSL_CTX_set1_groups_list(w->client_ctx, p256);
 	forget_session(w);
 	assert_true(connect_to(w, &plain, NULL));
 	assert_true(served_with(w, EC_CERT));
