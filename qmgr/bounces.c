@@ -130,6 +130,85 @@ fill(struct message *m, struct list *from, size_t *count, struct msg_out *out)
 	}
 }
 
+/* ---- delays ---- */
+
+/* How old the message was at its last try, from the time of this one that was
+ * noted then: the rule of scheduler_backoff, read backwards. */
+static int64_t
+age_at_last_try_ms(const struct message *m)
+{
+	const int64_t min = m->q->conf->minimal_backoff_time;
+	const int64_t max = m->q->conf->maximal_backoff_time;
+	const int64_t age =
+	    m->open->next_try_s * 1000 - queue_id_us(m->sched.id) / 1000;
+
+	return age < 2 * min ? age - min : age > 2 * max ? age - max : age / 2;
+}
+
+static bool
+wants_delay(const struct rcpt *r)
+{
+	return r->notify == 0 || (r->notify & DSN_NOTIFY_DELAY) != 0;
+}
+
+bool
+message_warning_due(struct message *m)
+{
+	const int64_t limit = m->q->conf->delay_warning_time;
+
+	if (limit == 0 || m->open == NULL || m->open->env.sender.n == 0 ||
+	    list_empty(&m->deferred))
+		return false;
+	/* Of an earlier qmgr's mail: it was told at the try after that time;
+	 * the note has whole seconds. */
+	if (!m->warned_known && m->open->tries > 0)
+		m->warned = age_at_last_try_ms(m) + 1000 > limit;
+	m->warned_known = true;
+	return !m->warned &&
+	       (clock_wall_us() - message_begin_us(m)) / 1000 > limit;
+}
+
+static void
+warned(void *arg, struct msg_in *in, const struct err *e)
+{
+	struct message *m = arg;
+
+	(void)in;
+	m->busy = false;
+	m->q->bouncing--;
+	/* It was but a courtesy. */
+	if (e != NULL)
+		log_warning(&m->log, "no delay notification: %s", e->text);
+	message_step(m);
+}
+
+void
+message_warn(struct message *m)
+{
+	struct msg_out out;
+	bool any = false;
+
+	m->warned = true;
+	begin(m, RCPT_DEFERRED, &out);
+	LIST_EACH(&m->deferred, link)
+	{
+		const struct rcpt *r = CONTAINER_OF(link, struct rcpt, link);
+
+		if (!wants_delay(r) || msg_space(&out) < RCPT_SPACE)
+			continue;
+		put_rcpt(&out, r);
+		any = true;
+	}
+	if (any) {
+		m->busy = true;
+		m->q->bouncing++;
+		client_call(m->q->bounce, &out, BOUNCE_TIMEOUT_MS, warned, m);
+	} else {
+		message_step(m);
+	}
+	msg_out_release(&out);
+}
+
 void
 message_bounce(struct message *m)
 {

@@ -112,6 +112,7 @@ struct message {
 	struct log_ctx log;
 	bool forced;		    /* try now, whatever the notes say */
 	uint64_t domains; /* of recipients seen so far; see message_may_be_for */
+	bool warned, warned_known; /* that it is late */
 	bool expire;		    /* postsuper -e: at its next failure */
 	struct queue_message *open; /* while active */
 	int read_fd;		    /* of the same file, for agents; or -1 */
@@ -195,6 +196,12 @@ void rcpt_written(struct rcpt *r);
  * are marked from. */
 bool wants_success(const struct message *m, const struct rcpt *r);
 void message_bounce(struct message *m);
+/* Is the sender to hear, once, that the deferred recipients are late? Then
+ * message_warn tells. */
+bool message_warning_due(struct message *m);
+void message_warn(struct message *m);
+/* When its lifetime began: its arrival, or its release; microseconds. */
+int64_t message_begin_us(const struct message *m);
 
 /* ---- agents (agents.c, dispatch.c, foreign.c) ---- */
 /* What an agent reported of an earlier qmgr's requests: if recipient index of

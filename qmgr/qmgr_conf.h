@@ -9,7 +9,7 @@
 struct qmgr_conf {
 	int64_t qmgr_message_active_limit, qmgr_message_recipient_limit;
 	int64_t minimal_backoff_time, maximal_backoff_time;
-	int64_t maximal_queue_lifetime, bounce_queue_lifetime;
+	int64_t maximal_queue_lifetime, bounce_queue_lifetime, delay_warning_time;
 	int64_t initial_destination_concurrency;
 	int64_t default_destination_concurrency_limit;
 	int64_t default_destination_recipient_limit;

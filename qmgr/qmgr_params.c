@@ -16,6 +16,8 @@ const struct param qmgr_params[] = {
 	    "when mail that cannot be delivered goes back"),
 	PARAM_TIME(struct qmgr_conf, bounce_queue_lifetime, "5d",
 	    "the same for mail from the null sender"),
+	PARAM_TIME(struct qmgr_conf, delay_warning_time, "0h",
+	    "when the sender is told that mail is late; 0: never"),
 	PARAM_INT(struct qmgr_conf, initial_destination_concurrency, "5", 1,
 	    1000, "deliveries at a time to a destination at first"),
 	PARAM_INT(struct qmgr_conf, default_destination_concurrency_limit, "20",

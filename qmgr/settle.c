@@ -392,14 +392,20 @@ defer_done(struct work *work)
 }
 
 /* ---- the end of a round ---- */
+int64_t
+message_begin_us(const struct message *m)
+{
+	const int64_t released_us = m->open->env.release_at_s * 1000000;
+	const int64_t arrived_us = queue_id_us(m->sched.id);
+
+	return arrived_us > released_us ? arrived_us : released_us;
+}
+
 static bool
 too_old(const struct message *m)
 {
 	const struct qmgr_conf *c = m->q->conf;
-	const int64_t released_us = m->open->env.release_at_s * 1000000;
-	const int64_t from_us = queue_id_us(m->sched.id) > released_us ?
-		queue_id_us(m->sched.id) : released_us;
-	const int64_t age_ms = (clock_wall_us() - from_us) / 1000;
+	const int64_t age_ms = (clock_wall_us() - message_begin_us(m)) / 1000;
 
 	return age_ms > (m->open->env.sender.n > 0 ? c->maximal_queue_lifetime
 						   : c->bounce_queue_lifetime);
@@ -635,6 +641,10 @@ message_step(struct message *m)
 	    (m->expire || too_old(m))) {
 		expire(m);
 		message_bounce(m);
+		return;
+	}
+	if (over && m->edit == EDIT_NONE && message_warning_due(m)) {
+		message_warn(m);
 		return;
 	}
 	if (over) {

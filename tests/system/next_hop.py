@@ -8,6 +8,7 @@ is to wait: future release, ETRN."""
 import email
 import os
 import re
+import subprocess
 import sys
 import time
 
@@ -228,6 +229,39 @@ def test_etrn_makes_a_domain_due():
                         (250, b"Queuing started"))
         arrived(sink)
         cases.equal(len(tries), 2)
+
+
+def test_delay_is_told_once():
+    mail.set_option("delay_warning_time", "1s")
+    mail.set_option("relayhost", "[127.0.0.1]:2")
+    qid = submit(head("x") + b"\r\n", "", "NOTIFY=DELAY")
+    other = submit(head("x") + b"\r\n", "", "NOTIFY=FAILURE")
+    told = r"bounce\[\d+\]: %s: sender delay notification: "
+
+    def tried():
+        cases.run(["postqueue", "-f"])
+        return re.search(told % qid, mail.log())
+    cases.wait_for("a delay notification", tried)
+    cases.contains(notification(qid, "Action: delayed"), "Status: 4.4.1")
+    # Further tries say nothing more, and who did not ask hears nothing.
+    tries = len(re.findall(qid + ".*status=deferred", mail.log()))
+    cases.wait_for("more tries", lambda: tried() and len(re.findall(
+        qid + ".*status=deferred", mail.log())) > tries + 1)
+    cases.equal(len(re.findall(told % qid, mail.log())), 1)
+    assert not re.search(told % other, mail.log())
+    cases.run(["postsuper", "-d", qid, "-d", other])
+    mail.set_option("delay_warning_time", "0")
+
+
+def test_raw_utf8_from_a_program_is_delivered():
+    text = ("Subject: Gr\u00fc\u00dfe \U0001f600 raw\n"
+            "From: \u00e4 <a@b.test>\n\nna\u00efve\n").encode()
+    for to in (mail.address(2), mail.user(2)):
+        p = subprocess.run(["sendmail", "-f", "me@b.test", to], input=text,
+                           check=False)
+        cases.equal(p.returncode, 0)
+    cases.wait_for("both", lambda: sum(
+        text.split(b"\n")[0] in t for t in mail.mailbox_texts(2)) == 2)
 
 
 def test_future_release():
