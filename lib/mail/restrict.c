@@ -149,7 +149,7 @@ set_verdict(struct restrict_session *s, unsigned code, const char *dsn)
 	s->verdict.text = buf_span(&s->text);
 }
 
-static enum verdict
+static enum verdict __attribute__((format(printf, 5, 0)))
 reject(struct restrict_session *s, bool hard, unsigned code, const char *dsn,
     const char *fmt, va_list ap)
 {
@@ -213,7 +213,7 @@ step_table_error(struct restrict_session *s, struct span key,
 	    "<%s>: Temporary lookup failure", shown(key));
 }
 
-static void
+static void __attribute__((format(printf, 4, 0)))
 set_deferral(struct deferral *d, unsigned code, const char *dsn,
     const char *fmt, va_list ap)
 {
