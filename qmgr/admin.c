@@ -462,9 +462,14 @@ flush_one(struct sched_message *s)
 {
 	struct message *m;
 
-	if (s == NULL || s->state != SCHED_WAITING)
+	if (s == NULL)
 		return false;
 	m = CONTAINER_OF(s, struct message, sched);
+	/* Its deferral is on its way to the disk: mailq shows it already. */
+	if (m->notes != NULL)
+		m->flushed = true;
+	if (s->state != SCHED_WAITING)
+		return m->flushed;
 	m->forced = true;
 	scheduler_wait(m->q->sched, s, 0);
 	return true;

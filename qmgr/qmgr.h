@@ -110,6 +110,7 @@ struct message {
 	bool rebuilt; /* from its record */
 	bool moved;   /* to deferred/, and that is not flushed */
 	struct log_ctx log;
+	bool flushed; /* while it was being deferred */
 	bool forced;		    /* try now, whatever the notes say */
 	uint64_t domains; /* of recipients seen so far; see message_may_be_for */
 	bool warned, warned_known; /* that it is late */

@@ -383,10 +383,12 @@ defer_done(struct work *work)
 	segment_left(m);
 	free_list(&m->writing);
 	free_list(&m->deferred);
-	m->forced = false;
+	m->forced = m->flushed;
+	m->flushed = false;
 	message_close(m);
 	scheduler_wait(q->sched, &m->sched,
-	    due_of_wall(q, (uint64_t)m->next_try_s * 1000));
+	    m->forced ? 0 :
+			due_of_wall(q, (uint64_t)m->next_try_s * 1000));
 	edit_ready(m);
 	qmgr_pump_soon(q);
 }
