@@ -88,11 +88,10 @@ extern const struct gate limits_gate; /* events per client */
 extern const struct gate tls_gate;  /* is a client certificate needed? */
 extern const struct gate auth_gate; /* is a login needed? */
 extern const struct gate restrict_gate; /* restriction lists */
-extern const struct gate milter_gate; /* what do filters say? */
-extern const struct gate proxy_gate; /* and the proxy? Last. */
 extern const struct gate greylist_gate; /* is it the first time? */
 extern const struct gate outbound_gate; /* how much has the login sent? */
-extern const struct gate milter_gate; /* what do filters say? Last. */
+extern const struct gate milter_gate; /* what do filters say? */
+extern const struct gate proxy_gate; /* and the proxy? Last. */
 
 typedef void (*stage_fn)(struct session *s);
 /* Asks the gates, then calls passed, unless one refuses: then the refusal has
