@@ -39,7 +39,10 @@ static void add_refused(struct intake *in, const struct err *e);
 static void
 said_farewell(void *arg)
 {
-	daemon_exit(((struct pickup *)arg)->daemon, 0);
+	struct pickup *p = arg;
+
+	server_memory_close(&p->memory);
+	daemon_exit(p->daemon, 0);
 }
 
 void
@@ -503,12 +506,18 @@ static void
 begin(void *arg)
 {
 	struct intake *in = arg;
+	char too_much[1400];
 
 	if (rewrite_sender(in) != 0) {
 		finish(in, &in->err);
 		return;
 	}
 	open_writer(in);
+	if (!limits_ask(in->p, &in->spec, too_much)) {
+		queue_writer_envelope(in->w)->birth = QUEUE_HOLD;
+		log_info(&in->log, "hold: maildrop: %s; from=<%s>", too_much,
+		    log_quote(in->spec.sender, LIMIT_ADDRESS));
+	}
 	log_event(&in->log, "begin", "from <%s>",
 	    log_quote(in->spec.sender, LIMIT_ADDRESS));
 	if (in->spec.uid >= 0)

@@ -17,6 +17,10 @@ pickup_sandbox(const struct daemon *d, struct sandbox *s)
 	char path[LIMIT_PATH];
 
 	router_sandbox(daemon_conf(d), s);
+	router_sandbox_list(
+	    span_str(conf.outbound.smtpd_outbound_limit_maps), s);
+	router_sandbox_list(
+	    span_str(conf.outbound.smtpd_outbound_limit_exceptions), s);
 	snprintf(path, sizeof(path), "%s/maildrop", queue);
 	sandbox_dir(s, path, SANDBOX_READ | SANDBOX_REMOVE);
 	for (size_t i = 0; i < COUNT_OF(dirs); i++) {
@@ -25,6 +29,8 @@ pickup_sandbox(const struct daemon *d, struct sandbox *s)
 		    SANDBOX_MAKE | SANDBOX_REMOVE);
 	}
 	snprintf(path, sizeof(path), "%s/private", queue);
+	sandbox_dir(s, path, SANDBOX_READ);
+	snprintf(path, sizeof(path), "%s/memory", queue);
 	sandbox_dir(s, path, SANDBOX_READ);
 }
 
@@ -45,6 +51,11 @@ pickup_start(struct daemon *d, struct err *e)
 	if (router_open(daemon_conf(d), NULL, &p->router, e) != 0 ||
 	    content_rules_open(daemon_common(d), p->router, &p->content,
 		e) != 0)
+		return -1;
+	if (server_memory_open(daemon_loop(d), daemon_shared_fd(d),
+		daemon_common(d)->queue_directory, false, &p->memory,
+		e) != 0 ||
+	    outbound_open(&conf.outbound, &p->outbound, e) != 0)
 		return -1;
 	p->qmgr = qmgr_client_new(daemon_loop(d),
 	    daemon_socket(d, "qmgr", false, path), (uint8_t)slot);

@@ -12,13 +12,16 @@
 
 #include "lib/daemon/daemon.h"
 #include "lib/mail/content.h"
+#include "lib/mail/outbound.h"
 #include "lib/mail/qmgr_client.h"
 #include "lib/mail/router.h"
+#include "lib/mail/server_memory.h"
 #include "lib/os/log.h"
 #include "lib/queue/queue.h"
 
 struct pickup_conf {
 	int64_t hopcount_limit;
+	struct outbound_settings outbound;
 };
 extern const struct param pickup_params[];
 
@@ -29,6 +32,8 @@ struct pickup {
 	struct router *router;
 	struct content_rules *content;
 	struct qmgr_client *qmgr;
+	struct server_memory *memory; /* what smtpd counts too */
+	struct outbound *outbound;
 	struct server *server;     /* MSG_FORWARD */
 	struct drop_dir *drop_dir;
 	unsigned intakes;          /* messages under way */
@@ -66,6 +71,12 @@ struct intake_spec {
 /* Starts it; done comes later, once. Spans of spec, and what arg points to,
  * must live until then. */
 void intake_start(struct pickup *p, const struct intake_spec *spec);
+
+/* ---- limits.c: what users of this host may send ---- */
+/* Counts the message. False: it is too much (text says why) and must be
+ * held: there is nobody to whom it could be refused. text has 1400 bytes. */
+bool limits_ask(struct pickup *p, const struct intake_spec *spec,
+    char *text);
 
 /* ---- drop.c: the directory maildrop/ ---- */
 struct drop_dir *drop_dir_new(struct pickup *p, struct err *e);

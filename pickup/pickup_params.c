@@ -4,5 +4,6 @@
 const struct param pickup_params[] = {
 	PARAM_INT(struct pickup_conf, hopcount_limit, "50", 1, 10000,
 	    "Received fields of a message that goes in circles"),
+	OUTBOUND_ROWS(struct pickup_conf, outbound),
 	PARAM_END,
 };

@@ -10,12 +10,11 @@
 
 /* One of those who are counted. */
 struct party {
-	const char *what; /* "login", "sender" */
+	enum outbound_party kind;
 	char name[LIMIT_ADDRESS]; /* "alice", "uid:1000", "alice@b.test" */
 	struct outbound_limit limit;
 };
 
-/* ---- limits ---- */
 static void
 lower_case(char *text)
 {
@@ -23,69 +22,6 @@ lower_case(char *text)
 		*text = (char)ascii_lower((uint8_t)*text);
 }
 
-/* What the tables say of the party. */
-static void
-read_tables(struct session *s, struct party *p)
-{
-	struct buf value;
-	struct err e;
-
-	buf_init(&value, LIMIT_TABLE_VALUE);
-	switch (maps_get(s->service->outbound_maps, span_str(p->name), &value,
-		&e)) {
-	case MAP_FOUND:
-		if (!outbound_parse(buf_span(&value), &p->limit))
-			log_warning(&s->log, "%s: bad limits of \"%s\": %s",
-			    maps_where(s->service->outbound_maps),
-			    log_quote(span_str(p->name), 200),
-			    log_quote(buf_span(&value), 200));
-		break;
-	case MAP_FAILED:
-		log_warning(&s->log, "smtpd_outbound_limit_maps: %s", e.text);
-		break;
-	case MAP_ABSENT:
-		break;
-	}
-	buf_release(&value);
-}
-
-/* False: there is no limit for the party. */
-static bool
-find_limits(struct session *s, struct party *p)
-{
-	const struct smtpd_conf *c = s->service->conf;
-	const bool login = p->what[0] == 'l';
-	struct err e;
-
-	p->limit = (struct outbound_limit){
-		.messages = (uint32_t)(login ?
-		    c->smtpd_outbound_message_limit :
-		    c->smtpd_outbound_sender_message_limit),
-		.recipients = (uint32_t)(login ?
-		    c->smtpd_outbound_recipient_limit :
-		    c->smtpd_outbound_sender_recipient_limit),
-		.unit_s = c->smtpd_outbound_time_unit / 1000,
-		.action = (enum outbound_action)c->smtpd_outbound_action,
-	};
-	if (p->limit.unit_s < 1)
-		p->limit.unit_s = 1;
-	if (p->limit.unit_s > SHARED_UNIT_MAX)
-		p->limit.unit_s = SHARED_UNIT_MAX;
-	read_tables(s, p);
-	if (p->limit.messages == 0 && p->limit.recipients == 0)
-		return false;
-	switch (match_list_domain(s->service->outbound_exceptions,
-	    span_str(p->name), &e)) {
-	case 0:
-		return true;
-	case 1:
-		return false;
-	}
-	log_warning(&s->log, "smtpd_outbound_limit_exceptions: %s", e.text);
-	return true;
-}
-
-/* ---- the gate ---- */
 static void
 hold(struct session *s, const char *text)
 {
@@ -100,15 +36,9 @@ hold(struct session *s, const char *text)
 static bool
 exceeded(struct session *s, const struct party *p, enum outbound_what what)
 {
-	const bool messages = what == OUTBOUND_MESSAGES;
 	char text[LIMIT_ADDRESS + 200];
 
-	snprintf(text, sizeof(text), "<%s>: Outbound limit exceeded: more "
-	    "than %u %s in %llds from this %s",
-	    log_quote(span_str(p->name), 300),
-	    messages ? p->limit.messages : p->limit.recipients,
-	    messages ? "messages" : "recipients", (long long)p->limit.unit_s,
-	    p->what);
+	outbound_text(p->kind, p->name, what, &p->limit, text, sizeof(text));
 	switch (p->limit.action) {
 	case OUTBOUND_HOLD:
 		hold(s, text);
@@ -130,25 +60,25 @@ may_send(struct session *s, struct party *p)
 	struct shared_table *t = s->service->shared;
 	const int64_t now_s = clock_wall_us() / 1000000;
 	uint64_t key;
-	char what[32];
 
 	lower_case(p->name);
-	if (p->name[0] == '\0' || !find_limits(s, p))
+	if (p->name[0] == '\0' ||
+	    !outbound_find(s->service->outbound, p->kind, p->name, &p->limit))
 		return true;
-	snprintf(what, sizeof(what), "outbound %s", p->what);
-	key = shared_table_key(t, what, span_str(p->name));
+	key = outbound_key(t, p->kind, p->name);
 	if (!s->outbound.counted &&
-	    !outbound_count(t, key, OUTBOUND_MESSAGES, &p->limit, now_s) &&
+	    !outbound_count(t, key, OUTBOUND_MESSAGES, 1, &p->limit, now_s) &&
 	    !exceeded(s, p, OUTBOUND_MESSAGES))
 		return false;
-	return outbound_count(t, key, OUTBOUND_RECIPIENTS, &p->limit,
+	return outbound_count(t, key, OUTBOUND_RECIPIENTS, 1, &p->limit,
 	    now_s) || exceeded(s, p, OUTBOUND_RECIPIENTS);
 }
 
 static void
 ask(struct session *s, enum stage stage)
 {
-	struct party who = { .what = "login" }, sender = { .what = "sender" };
+	struct party who = { .kind = OUTBOUND_LOGIN };
+	struct party sender = { .kind = OUTBOUND_SENDER };
 
 	if (stage != STAGE_RCPT || (!s->local && s->sasl_user == NULL) ||
 	    s->tx->route->code != 0) {
@@ -177,15 +107,3 @@ reset(struct session *s)
 const struct gate outbound_gate = { .name = "outbound",
 	.ask = ask,
 	.reset = reset };
-
-int
-outbound_start(struct service *s, struct err *e)
-{
-	if (maps_open(s->conf->smtpd_outbound_limit_maps, &s->outbound_maps,
-		e) != 0)
-		return err_wrap(e, "smtpd_outbound_limit_maps");
-	if (match_list_open(s->conf->smtpd_outbound_limit_exceptions,
-		&s->outbound_exceptions, e) != 0)
-		return err_wrap(e, "smtpd_outbound_limit_exceptions");
-	return 0;
-}

@@ -11,17 +11,10 @@
 
 #include <stdbool.h>
 
-#include "lib/base/err.h"
-
-struct service;
-
 /* What a session keeps for us, of its message. */
 struct outbound_state {
 	bool counted; /* the message is */
 	bool held;    /* that is in the log */
 };
-
-/* Reads the parameters that are tables. */
-int outbound_start(struct service *s, struct err *e);
 
 #endif

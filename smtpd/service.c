@@ -102,12 +102,12 @@ open_parts(struct service *s, struct err *e)
 		return -1;
 	queue_set_slot(s->queue, (uint8_t)slot);
 	if (server_memory_open(s->loop, daemon_shared_fd(s->daemon),
-		s->common->queue_directory, &s->memory, e) != 0)
+		s->common->queue_directory, true, &s->memory, e) != 0)
 		return -1;
 	s->shared = server_memory_table(s->memory);
 	limits_start(s);
 	if (overload_start(s, e) != 0 || screen_start(s, e) != 0 ||
-	    outbound_start(s, e) != 0)
+	    outbound_open(&s->conf->outbound, &s->outbound, e) != 0)
 		return -1;
 	if (match_list_open(s->conf->smtpd_greylist_exceptions,
 		&s->greylist_exceptions, e) != 0)

@@ -68,8 +68,8 @@ struct service {
 	struct screen_rules *screen;
 	struct smtp_proxy_place *proxy; /* smtpd_proxy_filter, or NULL */
 	bool proxy_late; /* speed_adjust */
-	struct match_list *greylist_exceptions, *outbound_exceptions;
-	struct maps *outbound_maps;
+	struct match_list *greylist_exceptions;
+	struct outbound *outbound;
 
 	struct list sessions;    /* struct session */
 	size_t session_count;

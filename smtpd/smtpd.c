@@ -65,8 +65,8 @@ sandbox(const struct daemon *d, struct sandbox *s)
 		conf.milter.milter_header_checks,
 		conf.postscreen_access_list,
 		conf.smtpd_greylist_exceptions,
-		conf.smtpd_outbound_limit_maps,
-		conf.smtpd_outbound_limit_exceptions,
+		conf.outbound.smtpd_outbound_limit_maps,
+		conf.outbound.smtpd_outbound_limit_exceptions,
 		conf.postscreen_dnsbl_reply_map,
 		conf.relay_clientcerts,
 	};

@@ -92,26 +92,7 @@ const struct param smtpd_params[] = {
 	    "Greylisted, see https://www.rfc-editor.org/rfc/rfc6647",
 	    "text of the reply"),
 	/* what is sent by logins and users of this host */
-	PARAM_INT(S, smtpd_outbound_message_limit, "0", 0, 1000000,
-	    "messages that a login, or a user of this host, may send in "
-	    "smtpd_outbound_time_unit; 0: no limit"),
-	PARAM_INT(S, smtpd_outbound_recipient_limit, "0", 0, 1000000,
-	    "recipients that these may send to in that time; 0: no limit"),
-	PARAM_INT(S, smtpd_outbound_sender_message_limit, "0", 0, 1000000,
-	    "messages that these may send with one sender address in that "
-	    "time; 0: no limit"),
-	PARAM_INT(S, smtpd_outbound_sender_recipient_limit, "0", 0, 1000000,
-	    "recipients of one sender address in that time; 0: no limit"),
-	PARAM_TIME(S, smtpd_outbound_time_unit, "1h",
-	    "the time in which they are counted"),
-	PARAM_WORD(S, smtpd_outbound_action, "defer", "defer reject hold",
-	    "what becomes of more: refused for now (450) or for good (550), "
-	    "or taken and held"),
-	PARAM_STR(S, smtpd_outbound_limit_maps, "",
-	    "tables from a login, uid:NUMBER or sender to limits of its own: "
-	    "messages=N recipients=N time=T action=A, or unlimited"),
-	PARAM_STR(S, smtpd_outbound_limit_exceptions, "",
-	    "logins, uid:NUMBER and senders without limits"),
+	OUTBOUND_ROWS(S, outbound),
 	/* before the greeting */
 	PARAM_BOOL(S, smtpd_screen, "no",
 	    "test clients before they are greeted, as postscreen does"),

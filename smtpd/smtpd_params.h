@@ -13,6 +13,7 @@
 #include "lib/conf/conf.h"
 #include "lib/mail/restrict.h"
 #include "lib/mail/milter_list.h"
+#include "lib/mail/outbound.h"
 
 enum smtpd_tls_level { SMTPD_TLS_NONE, SMTPD_TLS_MAY, SMTPD_TLS_ENCRYPT };
 enum smtpd_bare {
@@ -66,13 +67,7 @@ struct smtpd_conf {
 	const char *smtpd_greylist_exceptions, *smtpd_greylist_text;
 
 	/* what is sent by logins and users of this host */
-	int64_t smtpd_outbound_message_limit, smtpd_outbound_recipient_limit;
-	int64_t smtpd_outbound_sender_message_limit;
-	int64_t smtpd_outbound_sender_recipient_limit;
-	int64_t smtpd_outbound_time_unit;
-	int smtpd_outbound_action; /* enum outbound_action */
-	const char *smtpd_outbound_limit_maps;
-	const char *smtpd_outbound_limit_exceptions;
+	struct outbound_settings outbound;
 
 	/* before the greeting */
 	bool smtpd_screen;

@@ -33,6 +33,7 @@ const struct program programs[] = {
 	    .user_param = "mail_owner",
 	    .single = true,
 	    .needs_slot = true,
+	    .needs_shared = true,
 	    .params = pickup_params },
 	{ .name = "qmgr",
 	    .user_param = "mail_owner",

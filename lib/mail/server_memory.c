@@ -22,6 +22,7 @@ struct server_memory {
 	struct timer *timer;
 	int dir_fd; /* -1: it can't be kept */
 	struct work work;
+	bool writes;
 	bool saving;
 	bool complained;
 	struct err err; /* of the work */
@@ -120,7 +121,8 @@ load(struct server_memory *m)
 
 	buf_init(&file, SHARED_FILE_MAX);
 	if (m->dir_fd >= 0) {
-		remove_leftovers(m->dir_fd);
+		if (m->writes)
+			remove_leftovers(m->dir_fd);
 		ret = fs_read_file(m->dir_fd, file_name, SHARED_FILE_MAX,
 		    &file, &e);
 		if (ret != 0 && e.sysno == ENOENT)
@@ -140,7 +142,7 @@ load(struct server_memory *m)
 
 int
 server_memory_open(struct loop *loop, int fd, const char *queue_directory,
-    struct server_memory **out, struct err *e)
+    bool writes, struct server_memory **out, struct err *e)
 {
 	struct server_memory *m;
 	struct shared_table *table;
@@ -153,6 +155,7 @@ server_memory_open(struct loop *loop, int fd, const char *queue_directory,
 	m = MEM_NEW(m);
 	m->loop = loop;
 	m->table = table;
+	m->writes = writes;
 	path = mem_printf("%s/memory", queue_directory);
 	m->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (m->dir_fd < 0) {
@@ -163,7 +166,7 @@ server_memory_open(struct loop *loop, int fd, const char *queue_directory,
 	if (shared_table_must_load(table))
 		load(m);
 	m->timer = timer_new(loop, on_timer, m);
-	if (m->dir_fd >= 0)
+	if (m->dir_fd >= 0 && writes)
 		timer_start(m->timer, SAVE_MS);
 	*out = m;
 	return 0;
@@ -186,7 +189,7 @@ server_memory_close(struct server_memory **ref)
 	timer_free(&m->timer);
 	if (m->saving)
 		work_finish(m->loop);
-	if (m->dir_fd >= 0 && shared_table_changed(m->table) &&
+	if (m->dir_fd >= 0 && m->writes && shared_table_changed(m->table) &&
 	    save(m, &e) != 0)
 		complain(m, &e);
 	if (m->dir_fd >= 0)

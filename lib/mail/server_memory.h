@@ -19,9 +19,10 @@ struct server_memory;
 enum { SERVER_JOB_SAVE, SERVER_JOB_STATISTICS };
 
 /* fd: from master, becomes the table's; -1: none, then the process remembers
- * for itself. Blocks while the file is read: for the start of a daemon. */
+ * for itself. writes: it may write the file (smtpd, whose directory it is).
+ * Blocks while the file is read: for the start of a daemon. */
 int server_memory_open(struct loop *loop, int fd, const char *queue_directory,
-    struct server_memory **out, struct err *e);
+    bool writes, struct server_memory **out, struct err *e);
 
 struct shared_table *server_memory_table(const struct server_memory *m);
 

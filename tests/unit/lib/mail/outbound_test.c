@@ -78,14 +78,14 @@ counts_apart(void **state)
 	assert_int_equal(shared_table_attach(fd, &t, &e), 0);
 	k = shared_table_key(t, "outbound login", SPAN("alice"));
 	for (int i = 0; i < 2; i++)
-		assert_true(outbound_count(t, k, OUTBOUND_MESSAGES, &l, 1000));
-	assert_false(outbound_count(t, k, OUTBOUND_MESSAGES, &l, 4599));
+		assert_true(outbound_count(t, k, OUTBOUND_MESSAGES, 1, &l, 1000));
+	assert_false(outbound_count(t, k, OUTBOUND_MESSAGES, 1, &l, 4599));
 	for (int i = 0; i < 3; i++)
 		assert_true(
-		    outbound_count(t, k, OUTBOUND_RECIPIENTS, &l, 1000));
-	assert_false(outbound_count(t, k, OUTBOUND_RECIPIENTS, &l, 1000));
-	assert_true(outbound_count(t, k, OUTBOUND_MESSAGES, &none, 1000));
-	assert_true(outbound_count(t, k, OUTBOUND_MESSAGES, &l, 4600));
+		    outbound_count(t, k, OUTBOUND_RECIPIENTS, 1, &l, 1000));
+	assert_false(outbound_count(t, k, OUTBOUND_RECIPIENTS, 1, &l, 1000));
+	assert_true(outbound_count(t, k, OUTBOUND_MESSAGES, 1, &none, 1000));
+	assert_true(outbound_count(t, k, OUTBOUND_MESSAGES, 1, &l, 4600));
 	shared_table_free(&t);
 }
 

@@ -83,7 +83,7 @@ open_memory(struct loop *loop, int fd, struct server_memory **out)
 {
 	struct err e;
 
-	return server_memory_open(loop, fd, dir, out, &e);
+	return server_memory_open(loop, fd, dir, true, out, &e);
 }
 
 static void
