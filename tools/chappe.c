@@ -14,6 +14,7 @@
 #include "lib/mail/trace.h"
 #include "lib/os/proc.h"
 #include "tools/common/explain.h"
+#include "tools/common/password_tool.h"
 #include "tools/common/tool.h"
 
 enum {
@@ -365,6 +366,20 @@ explain(const struct env *env, char *args[])
 	return explain_address(env->conf, &env->common, args[0]);
 }
 
+/* ---- passwords ---- */
+static int
+app_password(const struct env *env, char *args[])
+{
+	return tool_app_password(env->conf, &env->common, args);
+}
+
+static int
+password(const struct env *env, char *args[])
+{
+	(void)env;
+	return tool_password(args);
+}
+
 /* ---- the table of commands ---- */
 static const struct command {
 	const char *name;
@@ -382,6 +397,9 @@ static const struct command {
 	{ "flush", flush, 0, "try to deliver all queued mail now" },
 	{ "trace", trace, 1, "what happened to a mail" },
 	{ "explain", explain, 1, "where mail for an address would go, and why" },
+	{ "app-password", app_password, 7,
+	    "add, list, remove passwords of programs" },
+	{ "password", password, 1, "hash a password [with a scheme]" },
 };
 
 static noreturn void
@@ -390,7 +408,7 @@ usage(void)
 	fprintf(stderr, "usage: chappe [-c directory] command\n");
 	for (size_t i = 0; i < COUNT_OF(commands); i++)
 		fprintf(
-		    stderr, "  %-10s %s\n", commands[i].name, commands[i].help);
+		    stderr, "  %-12s %s\n", commands[i].name, commands[i].help);
 	exit(USAGE);
 }
 
