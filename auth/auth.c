@@ -258,8 +258,6 @@ leave(struct daemon *d)
 static void
 sandbox(const struct daemon *d, struct sandbox *s)
 {
-	char own[LIMIT_PATH];
-
 	sandbox_dir(s, "/run", SANDBOX_READ | SANDBOX_WRITE | SANDBOX_MAKE);
 	sandbox_dir(s, "/var", SANDBOX_READ | SANDBOX_WRITE);
 	sandbox_dir(s, "/bin", SANDBOX_READ | SANDBOX_EXEC);
@@ -270,10 +268,7 @@ sandbox(const struct daemon *d, struct sandbox *s)
 	auth_sandbox_files(&conf, s);
 	sandbox_dir(
 	    s, daemon_common(d)->queue_directory, SANDBOX_READ | SANDBOX_WRITE);
-	snprintf(own, sizeof(own), "%s/" APP_PASSWORD_DIR,
-	    daemon_common(d)->queue_directory);
-	sandbox_dir(s, own,
-	    SANDBOX_READ | SANDBOX_WRITE | SANDBOX_MAKE | SANDBOX_REMOVE);
+	auth_sandbox_own(daemon_common(d), s);
 	sandbox_syscalls(s, SANDBOX_SYS_FORK | SANDBOX_SYS_NET);
 }
 

@@ -50,6 +50,7 @@ const struct param auth_params[] = {
 	PARAM_STR(S, auth_dovecot_mechanisms, "PLAIN LOGIN",
 	    "mechanisms that the dovecot-auth socket offers"),
 	PARAM_STR(S, auth_dovecot_users, "",
-	    "users besides root that may use the dovecot-auth socket"),
+	    "users, names or numbers, besides root that may use the "
+	    "dovecot-auth socket"),
 	PARAM_END,
 };

@@ -422,9 +422,13 @@ dovecot_new(struct auth *a, struct err *e)
 	d->a = a;
 	list_init(&d->connections);
 	while (span_token(&rest, ", \t", &word) && d->uid_count < USERS_MAX) {
+		uint64_t uid;
+		if (span_u64(word, UINT32_MAX - 1, &uid)) {
+			d->uids[d->uid_count++] = (uid_t)uid;
+			continue;
+		}
 		char *name = span_dup(word);
 		const int rc = priv_lookup(name, &user, e);
-
 		mem_free(name);
 		if (rc < 0) {
 			mem_free(d);

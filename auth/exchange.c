@@ -447,6 +447,13 @@ exchange_new(struct auth *a, struct span mechanism,
 	return x;
 }
 
+const char *
+exchange_refusal(const struct exchange *x, const char **out_user)
+{
+	*out_user = x->facts.user;
+	return x->refused ? x->why : NULL;
+}
+
 void
 exchange_abandon(struct exchange **xp)
 {

@@ -40,6 +40,10 @@ struct exchange *exchange_new(struct auth *a, struct span mechanism,
 void exchange_start(struct exchange *x, bool has_initial, struct span initial);
 void exchange_step(struct exchange *x, struct span response);
 
+/* In `challenge`: why this is a refusal that the client only has to answer,
+ * and *out_user its name for the log; NULL: it is none. */
+const char *exchange_refusal(const struct exchange *x, const char **out_user);
+
 /* The owner wants to hear no more. What is under way goes on to its end, so
  * that a failure counts. *x is NULL at once; NULL is legal. */
 void exchange_abandon(struct exchange **x);

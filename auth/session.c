@@ -55,11 +55,17 @@ static void
 on_challenge(void *arg, struct span data)
 {
 	struct session *s = arg;
+	const char *user;
+	const char *why = exchange_refusal(s->exchange, &user);
 	struct msg_out m;
 
 	request_begin(s->r, &m, MSG_AUTH_CHALLENGE);
 	msg_put_u64(&m, F_SESSION, s->id);
 	msg_put(&m, F_DATA, data);
+	if (why != NULL) {
+		msg_put_str(&m, F_TEXT, why);
+		msg_put_str(&m, F_USER, user);
+	}
 	request_answer(&s->r, &m);
 	msg_out_release(&m);
 	timer_start(s->timer, AUTH_SESSION_MS);

@@ -220,6 +220,17 @@ become_owner(const struct common_conf *common, struct err *e)
 	return priv_not_dumpable(e);
 }
 
+void
+auth_sandbox_own(const struct common_conf *common, struct sandbox *s)
+{
+	char *own = mem_printf(
+	    "%s/%s", common->queue_directory, APP_PASSWORD_DIR);
+
+	sandbox_dir(s, own,
+	    SANDBOX_READ | SANDBOX_WRITE | SANDBOX_MAKE | SANDBOX_REMOVE);
+	mem_free(own);
+}
+
 int
 auth_drop_rights(struct auth *a, struct err *e)
 {
@@ -235,11 +246,7 @@ auth_drop_rights(struct auth *a, struct err *e)
 	sandbox_dir(s, "/lib", SANDBOX_READ);
 	sandbox_dir(s, "/dev", SANDBOX_READ | SANDBOX_WRITE);
 	sandbox_dir(s, common->queue_directory, SANDBOX_READ | SANDBOX_WRITE);
-	char *own = mem_printf(
-	    "%s/%s", common->queue_directory, APP_PASSWORD_DIR);
-	sandbox_dir(s, own,
-	    SANDBOX_READ | SANDBOX_WRITE | SANDBOX_MAKE | SANDBOX_REMOVE);
-	mem_free(own);
+	auth_sandbox_own(common, s);
 	auth_sandbox_files(a->conf, s);
 	return sandbox_apply(&s, &partial, e);
 }

@@ -13,6 +13,8 @@ void auth_setup_release(struct auth *a);
 int auth_verify(const struct auth_conf *conf, struct err *e);
 /* The directories of the passwd-files. */
 void auth_sandbox_files(const struct auth_conf *conf, struct sandbox *s);
+/* queue_directory/auth, where it writes. */
+void auth_sandbox_own(const struct common_conf *common, struct sandbox *s);
 /* The loop gives up what only the workers need: root becomes auth_owner, and
  * files and system calls beyond its own few are closed to it. */
 int auth_drop_rights(struct auth *a, struct err *e);

@@ -23,8 +23,20 @@ static void
 forget_exchange(struct session *s)
 {
 	mem_free(s->sasl_mech);
+	mem_free(s->sasl_refusal);
 	s->sasl_mech = NULL;
+	s->sasl_refusal = NULL;
 	s->sasl_session = 0;
+}
+
+/* One line, of the shape that log watchers know; why is for us and not for
+ * the client. */
+static void
+log_failure(const struct session *s, const char *why, const char *user)
+{
+	log_warning(&s->log, "%s: SASL %s authentication failed: %s%s%s",
+	    session_client(s), s->sasl_mech, why,
+	    user[0] != '\0' ? ", sasl_username=" : "", user);
 }
 
 void
@@ -35,6 +47,8 @@ auth_abort(struct session *s)
 	if (s->sasl_mech == NULL)
 		return;
 	client_cancel(s->service->auth, s);
+	if (s->sasl_refusal != NULL)
+		log_failure(s, s->sasl_refusal, "");
 	if (s->sasl_session != 0) {
 		msg_begin(&m, MSG_AUTH_CANCEL, 0, s->trace);
 		msg_put_u64(&m, F_SESSION, s->sasl_session);
@@ -153,8 +167,7 @@ send_response(struct session *s, struct msg_out *m, struct span text)
 static void
 give_up(struct session *s, unsigned code, const char *dsn, const char *text)
 {
-	log_warning(&s->log, "%s: SASL %s authentication failed: %s",
-	    session_client(s), s->sasl_mech, text);
+	log_failure(s, text, "");
 	auth_abort(s);
 	session_answer(s, code, dsn, "Error: %s", text);
 }
@@ -261,6 +274,17 @@ auth_line(struct session *s, struct span line)
 }
 
 static void
+note_refusal(struct session *s, struct msg_in *m)
+{
+	const struct span why = msg_get(m, F_TEXT, 240);
+	const struct span user = msg_get(m, F_USER, 300);
+
+	mem_free(s->sasl_refusal);
+	s->sasl_refusal = mem_printf("%s%s%s", log_quote(why, 240),
+	    user.n > 0 ? ", sasl_username=" : "", log_quote(user, 200));
+}
+
+static void
 challenge(struct session *s, struct msg_in *m)
 {
 	struct buf text;
@@ -268,6 +292,8 @@ challenge(struct session *s, struct msg_in *m)
 	buf_init(&text, 2 * LIMIT_SASL_LINE);
 	s->sasl_session = msg_get_u64(m, F_SESSION);
 	base64_encode(msg_get(m, F_DATA, LIMIT_SASL_LINE), &text);
+	if (msg_has(m, F_TEXT))
+		note_refusal(s, m);
 	session_answer(s, 334, "", "%s", buf_cstr(&text));
 	buf_release(&text);
 }
@@ -287,14 +313,10 @@ accepted(struct session *s, struct msg_in *m)
 	session_answer(s, 235, "2.7.0", "Authentication successful");
 }
 
-/* One line, of the shape that log watchers know; why is for us and not for
- * the client. */
 static void
 refused(struct session *s, const struct err *e, const char *user)
 {
-	log_warning(&s->log, "%s: SASL %s authentication failed: %s%s%s",
-	    session_client(s), s->sasl_mech, e->text,
-	    user[0] != '\0' ? ", sasl_username=" : "", user);
+	log_failure(s, e->text, user);
 	forget_exchange(s);
 	if (e->kind == ERR_TEMP)
 		session_answer(s, 454, "4.7.0",

@@ -806,6 +806,7 @@ session_free(struct session *s)
 	mem_free(s->sasl_method);
 	mem_free(s->sasl_mech);
 	mem_free(s->sasl_offer);
+	mem_free(s->sasl_refusal);
 	mem_free(s);
 	service_session_ended(service);
 }

@@ -112,6 +112,8 @@ struct session {
 	char *sasl_user, *sasl_method; /* NULL: not logged in */
 	char *sasl_offer;        /* mechanisms; NULL: none */
 	bool sasl_plus;          /* one with channel binding is offered */
+	char *sasl_refusal;      /* the client was told why and has to answer;
+				    for the log */
 	char *sasl_mech;         /* while AUTH is under way */
 	uint64_t sasl_session;
 	enum smtpd_bare bare;    /* what is done about bare newlines */

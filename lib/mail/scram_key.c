@@ -59,6 +59,9 @@ scram_key_derive(enum sasl_hash hash, struct span password, struct span salt,
 {
 	const size_t size = scram_hash_size(hash);
 	uint8_t salted[SCRAM_HASH_MAX], client[SCRAM_HASH_MAX];
+	struct scram_key k = { .hash = hash,
+		.iterations = iterations,
+		.salt_n = salt.n };
 	struct buf prepared;
 
 	BUG_ON(salt.n == 0 || salt.n > SCRAM_SALT_MAX);
@@ -67,16 +70,15 @@ scram_key_derive(enum sasl_hash hash, struct span password, struct span salt,
 		buf_reset(&prepared);
 		buf_add(&prepared, password);
 	}
-	*out = (struct scram_key){ .hash = hash,
-		.iterations = iterations,
-		.salt_n = salt.n };
-	memcpy(out->salt, salt.p, salt.n);
+	memcpy(k.salt, salt.p, salt.n);
 	BUG_ON(PKCS5_PBKDF2_HMAC(
 		   buf_cstr(&prepared), (int)prepared.n, salt.p, (int)salt.n,
 		   (int)iterations, digest(hash), (int)size, salted) != 1);
 	make_mac(hash, salted, SPAN("Client Key"), client);
-	make_hash(hash, client, out->stored);
-	make_mac(hash, salted, SPAN("Server Key"), out->server);
+	make_hash(hash, client, k.stored);
+	make_mac(hash, salted, SPAN("Server Key"), k.server);
+	*out = k;
+	explicit_bzero(&k, sizeof(k));
 	explicit_bzero(salted, sizeof(salted));
 	explicit_bzero(client, sizeof(client));
 	buf_wipe(&prepared);

@@ -38,7 +38,7 @@ size_t scram_hash_size(enum sasl_hash hash);
 
 /* From a password (prepared by SASLprep where that is possible, else as it
  * is). Costs `iterations` hashes: some milliseconds. salt: 1 to
- * SCRAM_SALT_MAX bytes. */
+ * SCRAM_SALT_MAX bytes; it may be out's own. */
 void scram_key_derive(enum sasl_hash hash, struct span password,
     struct span salt, unsigned iterations, struct scram_key *out);
 

@@ -100,6 +100,11 @@ as_text(void **state)
 	scram_key_derive(SASL_HASH_SHA1, SPAN("secret"),
 	    SPAN("saltSALTsal"), 4096, &b);
 	assert_false(scram_key_same_salt(&a, &b));
+	/* The salt of the key itself. */
+	b = a;
+	scram_key_derive(SASL_HASH_SHA1, SPAN("secret"),
+	    span_of(b.salt, b.salt_n), b.iterations, &b);
+	assert_memory_equal(&a, &b, sizeof(a));
 	/* Prepared: the no-break space is a space. */
 	scram_key_derive(
 	    SASL_HASH_SHA256, SPAN("a\xc2\xa0" "b"), SPAN("x"), 4096, &a);
