@@ -190,7 +190,9 @@ fuzz: deps-check
 			tests/fuzz/*_fuzz.c)); do \
 		found=build/fuzz/found/$$t; mkdir -p $$found; \
 		echo "fuzzing $$t for $(FUZZ_SECONDS) s"; \
+		dict=tests/fuzz/dict/$$t.dict; \
 		build/fuzz/tests/fuzz/$${t}_fuzz -timeout=10 -verbosity=0 \
+			$$(test ! -f $$dict || echo -dict=$$dict) \
 			-max_total_time=$(FUZZ_SECONDS) \
 			-artifact_prefix=$$found- $$found \
 			tests/fuzz/corpus/$$t || failed="$$failed $$t"; \
