@@ -1,36 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "pickup/intake.h"
+
 #include <time.h>
 
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
-#include "lib/mail/fixup.h"
 #include "lib/proto/date.h"
-#include "pickup/actions.h"
-#include "pickup/pickup.h"
 
 enum { CHUNK = 65536, RECEIVED_MAX = 1024 };
-
-struct intake {
-	struct pickup *p;
-	struct intake_spec spec;
-	struct log_ctx log;
-	struct queue_writer *w;
-	size_t next;           /* recipient to be routed */
-	uint32_t rcpts;        /* written */
-	uint64_t size;         /* of the content, complete */
-	bool routing;          /* inside the loop of route_next */
-	struct content *content; /* NULL: no table asks */
-	struct actions actions;
-	struct span sender;      /* rewritten */
-	struct span copied;      /* recipient being added */
-	struct fixup *fixup;
-	struct fixup_conf fixup_conf;
-	struct buf received;
-	bool pending_cr;
-	uint8_t *chunk;
-	struct queue_id id;
-	struct err err;
-};
 
 static void pump(void *arg);
 static void route_next(struct intake *in);
@@ -68,6 +45,8 @@ finish(struct intake *in, const struct err *e)
 	actions_release(&in->actions);
 	buf_release(&in->received);
 	mem_free(in->chunk);
+	mem_free(in->list);
+	milter_mail_free(&in->mail);
 	mem_free(in);
 	p->intakes--;
 	pickup_maybe_exit(p);
@@ -94,7 +73,10 @@ to_queue(void *arg, struct span bytes)
 {
 	struct intake *in = arg;
 
-	queue_writer_body(in->w, bytes);
+	if (in->mail != NULL)
+		milter_mail_feed(in->mail, bytes);
+	else
+		queue_writer_body(in->w, bytes);
 }
 
 /* LF becomes CRLF. */
@@ -116,11 +98,55 @@ feed_lines(struct intake *in, struct span bytes)
 
 static void add_extra(struct intake *in);
 
+/* ---- what filters have left of it ---- */
+
+static void commit(struct intake *in);
+
+static void
+writer_ready(void *arg)
+{
+	struct intake *in = arg;
+
+	milter_mail_go_on(in->mail);
+}
+
+static bool
+filtered_out(void *arg, struct span bytes)
+{
+	struct intake *in = arg;
+
+	queue_writer_body(in->w, bytes);
+	return !queue_writer_busy(in->w, writer_ready, in);
+}
+
+static void
+filtered_done(void *arg, const struct err *e)
+{
+	struct intake *in = arg;
+
+	if (e != NULL) {
+		in->err = *e;
+		finish(in, &in->err);
+		return;
+	}
+	in->stored = true;
+	commit(in);
+}
+
+/* ---- the end of the content ---- */
+
 static void
 commit(struct intake *in)
 {
 	struct queue_envelope *env = queue_writer_envelope(in->w);
 
+	if (in->mail != NULL && !in->stored) {
+		milter_mail_send(in->mail, &(struct milter_mail_sink){
+		    filtered_out, filtered_done, in });
+		return;
+	}
+	if (in->spec.submission && !in->actions.refused)
+		env->filter = span_str(in->p->conf->content_filter);
 	if (in->actions.hold)
 		env->birth = QUEUE_HOLD;
 	if (in->actions.filter.n > 0)
@@ -148,7 +174,7 @@ discard(struct intake *in)
 	finish(in, NULL);
 }
 
-/* What the checks decided about the message, which is whole now. */
+/* What was decided about the message, which is whole now. */
 static void
 decide(struct intake *in)
 {
@@ -162,6 +188,30 @@ decide(struct intake *in)
 		if (in->spec.submission && c->always_bcc[0] != '\0')
 			actions_add(&in->actions, span_str(c->always_bcc));
 		add_extra(in);
+	}
+}
+
+static void
+filter_or_decide(struct intake *in)
+{
+	if (in->mail != NULL)
+		milter_mail_end(in->mail);
+	if (in->mail == NULL || in->actions.discard || in->actions.refused)
+		decide(in);
+	else
+		intake_filter_start(in);
+}
+
+void
+intake_filtered(struct intake *in, const struct err *e)
+{
+	if (e != NULL) {
+		in->err = *e;
+		finish(in, &in->err);
+	} else if (in->actions.discard || in->actions.refused) {
+		decide(in);
+	} else {
+		route_next(in);
 	}
 }
 
@@ -189,7 +239,7 @@ content_complete(struct intake *in)
 	}
 	queue_writer_message_id(in->w, span_str(message_id));
 	log_info(&in->log, "message-id=%s", message_id);
-	decide(in);
+	filter_or_decide(in);
 }
 
 /* Reads a piece at a time, so that one message does not hold up all. */
@@ -199,7 +249,8 @@ pump(void *arg)
 	struct intake *in = arg;
 	ssize_t n;
 
-	if (queue_writer_busy(in->w, pump, in))
+	if (in->mail != NULL ? milter_mail_busy(in->mail, pump, in) :
+			       queue_writer_busy(in->w, pump, in))
 		return;
 	n = in->spec.read(in->spec.arg, in->chunk, CHUNK, &in->err);
 	if (n < 0) {
@@ -398,6 +449,8 @@ route_next(struct intake *in)
 	in->routing = false;
 	if (in->next == SIZE_MAX)
 		finish(in, &in->err);
+	else if (in->mail != NULL)
+		decide(in); /* the content was there first */
 	else
 		start_content(in);
 }
@@ -524,7 +577,13 @@ begin(void *arg)
 		log_info(&in->log, "uid=%lld from=<%s>",
 		    (long long)in->spec.uid,
 		    log_quote(in->spec.sender, LIMIT_ADDRESS));
-	route_next(in);
+	if (in->spec.submission && in->p->milters->count > 0) {
+		in->mail = milter_mail_new(daemon_loop(in->p->daemon),
+		    in->p->scratch, 0);
+		start_content(in);
+	} else {
+		route_next(in);
+	}
 }
 
 void

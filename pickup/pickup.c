@@ -5,6 +5,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/ipc/channel.h"
+#include "pickup/intake.h"
 
 static struct pickup_conf conf;
 static struct pickup pickup = { .conf = &conf };
@@ -17,10 +18,15 @@ pickup_sandbox(const struct daemon *d, struct sandbox *s)
 	char path[LIMIT_PATH];
 
 	router_sandbox(daemon_conf(d), s);
+<<<<<<< HEAD
 	router_sandbox_list(
 	    span_str(conf.outbound.smtpd_outbound_limit_maps), s);
 	router_sandbox_list(
 	    span_str(conf.outbound.smtpd_outbound_limit_exceptions), s);
+=======
+	if (conf.milter.non_smtpd_milters[0] != '\0')
+		sandbox_syscalls(s, SANDBOX_SYS_NET);
+>>>>>>> 0890cb1 (pickup: non_smtpd_milters and content_filter)
 	snprintf(path, sizeof(path), "%s/maildrop", queue);
 	sandbox_dir(s, path, SANDBOX_READ | SANDBOX_REMOVE);
 	for (size_t i = 0; i < COUNT_OF(dirs); i++) {
@@ -47,6 +53,11 @@ pickup_start(struct daemon *d, struct err *e)
 	if (queue_open(daemon_common(d)->queue_directory, daemon_loop(d),
 	    &p->queue, e) != 0)
 		return -1;
+	if (intake_filter_open(p, e) != 0)
+		return err_wrap(e, "non_smtpd_milters");
+	p->resolver = daemon_connect(d, "resolver");
+	snprintf(p->scratch, sizeof(p->scratch), "%s/incoming",
+	    daemon_common(d)->queue_directory);
 	queue_set_slot(p->queue, (uint8_t)slot);
 	if (router_open(daemon_conf(d), NULL, &p->router, e) != 0 ||
 	    content_rules_open(daemon_common(d), p->router, &p->content,

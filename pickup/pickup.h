@@ -12,7 +12,11 @@
 
 #include "lib/daemon/daemon.h"
 #include "lib/mail/content.h"
+<<<<<<< HEAD
 #include "lib/mail/outbound.h"
+=======
+#include "lib/mail/milter_list.h"
+>>>>>>> 0890cb1 (pickup: non_smtpd_milters and content_filter)
 #include "lib/mail/qmgr_client.h"
 #include "lib/mail/router.h"
 #include "lib/mail/server_memory.h"
@@ -21,7 +25,12 @@
 
 struct pickup_conf {
 	int64_t hopcount_limit;
+<<<<<<< HEAD
 	struct outbound_settings outbound;
+=======
+	struct milter_settings milter;
+	const char *content_filter;
+>>>>>>> 0890cb1 (pickup: non_smtpd_milters and content_filter)
 };
 extern const struct param pickup_params[];
 
@@ -36,6 +45,9 @@ struct pickup {
 	struct outbound *outbound;
 	struct server *server;     /* MSG_FORWARD */
 	struct drop_dir *drop_dir;
+	struct milter_list *milters; /* non_smtpd_milters */
+	struct client *resolver;   /* for their hosts */
+	char scratch[4096];        /* where files without a name are made */
 	unsigned intakes;          /* messages under way */
 };
 

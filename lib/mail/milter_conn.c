@@ -220,7 +220,8 @@ connected(void *arg, int fd, const struct err *e)
 	connect_free(&f->connecting);
 	if (e != NULL) {
 		filter_fail(f, "connect to Milter service %s: %s",
-		    f->spec->name, e->text);
+		    f->spec->name,
+		    e->sysno != 0 ? strerror(e->sysno) : e->text);
 		return;
 	}
 	f->stream = stream_new(f->client->conf.loop, fd, &limits, &handler, f);

@@ -210,8 +210,7 @@ next_item(struct span *rest, struct span *out, bool *out_braces, struct err *e,
 static struct span
 take_value(struct span name, struct span *rest)
 {
-	const uint8_t *from;
-	struct span word, ahead;
+	struct span word, ahead, all;
 	size_t end;
 
 	*rest = span_trim(*rest);
@@ -221,7 +220,7 @@ take_value(struct span name, struct span *rest)
 		*rest = span_skip(*rest, end + 1);
 		return word;
 	}
-	from = rest->p;
+	all = *rest;
 	if (!span_token(rest, separators, &word))
 		return SPAN_EMPTY;
 	if (!span_eq(name, SPAN("protocol")))
@@ -231,7 +230,7 @@ take_value(struct span name, struct span *rest)
 	    (span_ieq(word, SPAN("no_header_reply")) ||
 		ascii_digit(word.p[0])))
 		*rest = ahead;
-	return span_trim(span_of(from, (size_t)(rest->p - from)));
+	return span_trim(span_slice(all, 0, all.n - rest->n));
 }
 
 /* "inet:localhost:8891, connect_timeout=10s" */

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lib/mail/smtp_proxy.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <pthread.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/mem.h"
+#include "lib/os/sock.h"
+#include "lib/os/work.h"
+
+static char dir[] = "/tmp/chappe-proxy-test-XXXXXX";
+static char path[100];
+static struct loop *loop;
+static int listener = -1;
+static struct buf heard;
+
+/* Greets, answers each line with 250 but DATA, and the final dot. */
+static void *
+proxy(void *arg)
+{
+	const int fd = accept(listener, NULL, NULL);
+	FILE *f = fdopen(fd, "r+");
+	char line[1000];
+	bool data = false;
+
+	(void)arg;
+	fputs("220-hello\r\n220 there\r\n", f);
+	fflush(f);
+	while (fgets(line, sizeof(line), f) != NULL) {
+		buf_str(&heard, line);
+		if (data && strcmp(line, ".\r\n") != 0)
+			continue;
+		fseek(f, 0, SEEK_CUR);
+		data = strcmp(line, "DATA\r\n") == 0;
+		fputs(data ? "354 go\r\n" : "250 fine\r\n", f);
+		fflush(f);
+	}
+	fclose(f);
+	return NULL;
+}
+
+static unsigned code;
+static char text[200];
+
+static void
+replied(void *arg, unsigned c, struct span t)
+{
+	(void)arg;
+	code = c;
+	span_copy(t, text, sizeof(text));
+	loop_stop(loop);
+}
+
+static void
+talks(void **state)
+{
+	struct milter_mail *m = milter_mail_new(loop, dir, SIZE_MAX);
+	struct smtp_proxy_place *place;
+	struct smtp_proxy *p;
+	char name[120];
+	pthread_t thread;
+
+	(void)state;
+	buf_init(&heard, 10000);
+	snprintf(name, sizeof(name), "unix:%s", path);
+	assert_int_equal(smtp_proxy_place_open(name, "/", &place, NULL), 0);
+	assert_int_equal(
+	    sock_listen_unix(path, SOCK_STREAM, 0600, &listener, NULL), 0);
+	assert_int_equal(pthread_create(&thread, NULL, proxy, NULL), 0);
+	p = smtp_proxy_open(loop, NULL, place, 30000, 0, replied, NULL);
+	loop_run(loop);
+	assert_int_equal(code, 220);
+	assert_string_equal(text, "hello\nthere");
+	smtp_proxy_say(p, SPAN("EHLO x"), replied, NULL);
+	loop_run(loop);
+	assert_int_equal(code, 250);
+	smtp_proxy_say(p, SPAN("DATA"), replied, NULL);
+	loop_run(loop);
+	assert_int_equal(code, 354);
+	milter_mail_feed(m, SPAN("A: 1\r\n\r\n.dot\r\n..\r\nend"));
+	milter_mail_end(m);
+	smtp_proxy_send(p, m, replied, NULL);
+	loop_run(loop);
+	assert_int_equal(code, 250);
+	smtp_proxy_quit(&p);
+	assert_null(p);
+	loop_later(loop, (loop_later_fn)loop_stop, loop);
+	loop_run(loop);
+	pthread_join(thread, NULL);
+	assert_string_equal(buf_cstr(&heard),
+	    "EHLO x\r\nDATA\r\nA: 1\r\n"
+	    "\r\n..dot\r\n...\r\nend\r\n.\r\nQUIT\r\n");
+	buf_release(&heard);
+	milter_mail_free(&m);
+	smtp_proxy_place_free(&place);
+	close(listener);
+	unlink(path);
+}
+
+static void
+nobody_there(void **state)
+{
+	struct smtp_proxy_place *place;
+	struct smtp_proxy *p;
+	char name[120];
+
+	(void)state;
+	snprintf(name, sizeof(name), "unix:%s", path);
+	assert_int_equal(smtp_proxy_place_open(name, "/", &place, NULL), 0);
+	p = smtp_proxy_open(loop, NULL, place, 30000, 0, replied, NULL);
+	loop_run(loop);
+	assert_int_equal(code, 0);
+	assert_non_null(strstr(text, "No such file"));
+	smtp_proxy_free(&p);
+	smtp_proxy_place_free(&place);
+}
+
+static void
+places(void **state)
+{
+	static const struct {
+		const char *name;
+		int result;
+	} rows[] = { { "127.0.0.1:10024", 0 }, { "inet:localhost:25", 0 },
+		{ "10024", 0 }, { "[::1]:25", 0 }, { "unix:private/x", 0 },
+		{ "localhost", -1 }, { "localhost:0", -1 },
+		{ "localhost:smtp", -1 }, { "inet:", -1 } };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct smtp_proxy_place *place = NULL;
+		struct err e;
+
+		assert_int_equal(
+		    smtp_proxy_place_open(rows[i].name, "/q", &place, &e),
+		    rows[i].result);
+		smtp_proxy_place_free(&place);
+	}
+}
+
+static int
+begin(void **state)
+{
+	(void)state;
+	if (mkdtemp(dir) == NULL)
+		return -1;
+	snprintf(path, sizeof(path), "%s/sock", dir);
+	loop = loop_new();
+	return 0;
+}
+
+static int
+end(void **state)
+{
+	(void)state;
+	work_finish(loop);
+	loop_free(&loop);
+	return rmdir(dir);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(talks),
+		cmocka_unit_test(nobody_there),
+		cmocka_unit_test(places),
+	};
+
+	return cmocka_run_group_tests_name("smtp_proxy", tests, begin, end);
+}
