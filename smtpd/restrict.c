@@ -303,6 +303,7 @@ client_facts(struct restrictions *r, struct restrict_facts *f)
 	f->tls_protocol = r->tls.protocol;
 	f->tls_cipher = r->tls.cipher;
 	f->tls_bits = (unsigned)r->tls.bits_used;
+	f->tls_sni = r->tls.asked_name;
 	if (s->ccert == NULL)
 		return;
 	f->cert_trusted = s->ccert->trusted;
@@ -310,6 +311,7 @@ client_facts(struct restrictions *r, struct restrict_facts *f)
 	f->cert_subject = s->ccert->subject;
 	f->cert_issuer = s->ccert->issuer;
 	f->cert_print = s->ccert->fingerprint;
+	f->key_print = s->ccert->pkey_fingerprint;
 	f->key_print = s->ccert->pkey_fingerprint;
 }
 
@@ -326,6 +328,7 @@ message_facts(struct restrictions *r, struct restrict_facts *f,
 	if (tx == NULL)
 		return;
 	f->instance = r->instance;
+	f->smtputf8 = tx->env.smtputf8;
 	f->has_sender = true;
 	f->sender = tx->sender;
 	f->rcpt_count = tx->rcpt_count;

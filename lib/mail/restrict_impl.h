@@ -129,6 +129,10 @@ enum {
 };
 int restrict_parse(struct restrict_set *set, struct span text, int flags,
     struct restrict_list *out, struct err *e);
+/* Cuts the next word off: what stands in braces is one. 1, 0 at the end, -1:
+ * they do not fit. */
+int restrict_word(struct span *rest, struct span *out, struct err *e);
+bool restrict_braces(struct span word);
 /* ---- restrict_ops.c ---- */
 const struct op *op_find(struct span name);
 const char *op_nearest(struct span name); /* or NULL */
@@ -208,7 +212,7 @@ struct restrict_session {
 	struct rbl *rbls;
 };
 
-/* ---- restrict.c ---- */
+/* ---- restrict_reply.c, restrict.c ---- */
 /* The value of a subject in replies, and its class ("Sender address"). */
 const char *subject_class(enum subject subject);
 struct span subject_name(const struct restrict_session *s,
@@ -328,6 +332,10 @@ int dnsbl_check_reply(const char *text, struct err *e);
 void rbl_free_all(struct restrict_session *s);
 
 /* ---- restrict_policy.c ---- */
+/* The service of a word, made if it was not named before. */
+int policy_find(struct restrict_set *set, struct span word,
+    struct restrict_policy **out, struct err *e);
+void policy_free(struct restrict_policy *p);
 enum verdict run_policy(struct restrict_session *s, const struct step *step);
 
 #endif

@@ -14,8 +14,8 @@ enum { LIST_BYTES_MAX = 1 << 20, SLEEP_MAX_S = 600 };
 
 /* Cuts the next word off: what stands in braces is one. -1: they do not
  * fit. */
-static int
-take_word(struct span *rest, struct span *out, struct err *e)
+int
+restrict_word(struct span *rest, struct span *out, struct err *e)
 {
 	unsigned level = 0;
 	size_t i = 0, from;
@@ -41,8 +41,8 @@ take_word(struct span *rest, struct span *out, struct err *e)
 	return out->n > 0;
 }
 
-static bool
-in_braces(struct span word)
+bool
+restrict_braces(struct span word)
 {
 	return word.n > 1 && word.p[0] == '{' && word.p[word.n - 1] == '}';
 }
@@ -58,10 +58,10 @@ open_table(struct restrict_set *set, struct span word, struct map **out,
 	struct named_table *t;
 	char *name;
 
-	if (in_braces(word)) {
+	if (restrict_braces(word)) {
 		struct span inner = span_slice(word, 1, word.n - 1);
 
-		if (take_word(&inner, &word, e) < 0)
+		if (restrict_word(&inner, &word, e) < 0)
 			return -1;
 	}
 	if (span_chr(word, ':') == SIZE_MAX)
@@ -115,181 +115,6 @@ parse_zone(struct span word, struct arena *a, struct zone **out,
 	return 0;
 }
 
-/* ---- policy services ---- */
-
-/* "30s", "5m" in milliseconds; a bare number is in seconds. */
-static bool
-parse_time(struct span s, uint64_t *out_ms)
-{
-	static const char units[] = "smhdw";
-	static const uint64_t factors[] = { 1, 60, 3600, 86400, 604800 };
-	uint64_t n, factor = 1;
-
-	if (s.n > 0 && strchr(units, s.p[s.n - 1]) != NULL) {
-		factor = factors[strchr(units, s.p[s.n - 1]) - units];
-		s.n--;
-	}
-	if (!span_u64(s, 1000000000, &n))
-		return false;
-	*out_ms = n * factor * 1000;
-	return true;
-}
-
-/* One "name = value" of a service's own settings. */
-static int
-policy_setting(struct restrict_policy *p, struct span name, struct span value,
-    struct err *e)
-{
-	const struct {
-		const char *name;
-		uint64_t *ms;
-		unsigned *number;
-		char **text;
-	} settings[] = {
-		{ "timeout", &p->timeout_ms, NULL, NULL },
-		{ "max_idle", &p->max_idle_ms, NULL, NULL },
-		{ "max_ttl", &p->max_ttl_ms, NULL, NULL },
-		{ "retry_delay", &p->retry_delay_ms, NULL, NULL },
-		{ "request_limit", NULL, &p->request_limit, NULL },
-		{ "try_limit", NULL, &p->try_limit, NULL },
-		{ "default_action", NULL, NULL, &p->default_action },
-		{ "policy_context", NULL, NULL, &p->context },
-	};
-	uint64_t n;
-
-	for (size_t i = 0; i < COUNT_OF(settings); i++) {
-		if (!span_eq(name, span_str(settings[i].name)))
-			continue;
-		if (settings[i].ms != NULL &&
-		    parse_time(value, settings[i].ms))
-			return 0;
-		if (settings[i].number != NULL &&
-		    span_u64(value, 1000000, &n)) {
-			*settings[i].number = (unsigned)n;
-			return 0;
-		}
-		if (settings[i].text != NULL) {
-			mem_free(*settings[i].text);
-			*settings[i].text = span_dup(value);
-			return 0;
-		}
-		return err_set(e, ERR_PERM, "4.3.5", "bad value of %s",
-		    settings[i].name);
-	}
-	return err_set(e, ERR_PERM, "4.3.5",
-	    "a policy service has no setting \"%.*s\"",
-	    SPAN_FMT(span_slice(name, 0, 60)));
-}
-
-/* "name=value", "{ name = text with blanks }", or "name", "=", "value". */
-static int
-policy_settings(struct restrict_policy *p, struct span rest, struct err *e)
-{
-	struct span word;
-	int more;
-
-	while ((more = take_word(&rest, &word, e)) > 0) {
-		struct span inner = word;
-		size_t equals;
-
-		if (in_braces(word))
-			inner = span_slice(word, 1, word.n - 1);
-		equals = span_chr(inner, '=');
-		if (equals == SIZE_MAX)
-			return err_set(e, ERR_PERM, "4.3.5",
-			    "\"%.*s\" is not name=value",
-			    SPAN_FMT(span_slice(word, 0, 60)));
-		if (policy_setting(p, span_trim(span_slice(inner, 0, equals)),
-			span_trim(span_skip(inner, equals + 1)), e) != 0)
-			return -1;
-	}
-	return more;
-}
-
-static int
-check_endpoint(const char *text, struct err *e)
-{
-	const struct span s = span_str(text);
-	const size_t colon = span_rchr(s, ':');
-	uint64_t port;
-
-	if (span_starts(s, SPAN("unix:")) && s.n > 5)
-		return 0;
-	if (span_starts(s, SPAN("inet:")) && colon > 4 &&
-	    span_u64(span_skip(s, colon + 1), 65535, &port) && port > 0)
-		return 0;
-	return err_set(e, ERR_PERM, "4.3.5",
-	    "policy service \"%.100s\": need inet:host:port or unix:path",
-	    text);
-}
-
-static void
-policy_free(struct restrict_policy *p)
-{
-	mem_free(p->name);
-	mem_free(p->endpoint);
-	mem_free(p->default_action);
-	mem_free(p->context);
-	mem_free(p);
-}
-
-static int
-new_policy(struct restrict_set *set, struct span word,
-    struct restrict_policy **out, struct err *e)
-{
-	const struct restrict_conf *c = set->conf;
-	struct restrict_policy *p = MEM_NEW(p);
-	struct span rest = word, endpoint = word;
-	int rc = 1;
-
-	p->name = span_dup(word);
-	p->timeout_ms = (uint64_t)c->smtpd_policy_service_timeout;
-	p->max_idle_ms = (uint64_t)c->smtpd_policy_service_max_idle;
-	p->max_ttl_ms = (uint64_t)c->smtpd_policy_service_max_ttl;
-	p->retry_delay_ms = (uint64_t)c->smtpd_policy_service_retry_delay;
-	p->request_limit = (unsigned)c->smtpd_policy_service_request_limit;
-	p->try_limit = (unsigned)c->smtpd_policy_service_try_limit;
-	p->default_action =
-	    mem_strdup(c->smtpd_policy_service_default_action);
-	p->context = mem_strdup(c->smtpd_policy_service_policy_context);
-	if (in_braces(word)) {
-		rest = span_slice(word, 1, word.n - 1);
-		rc = take_word(&rest, &endpoint, e);
-		if (rc == 0)
-			rc = err_set(e, ERR_PERM, "4.3.5",
-			    "empty policy service");
-		if (rc > 0)
-			rc = policy_settings(p, rest, e);
-	}
-	p->endpoint = span_dup(endpoint);
-	if (rc < 0 || check_endpoint(p->endpoint, e) != 0) {
-		policy_free(p);
-		return -1;
-	}
-	p->next = set->policies;
-	set->policies = p;
-	*out = p;
-	return 0;
-}
-
-static int
-find_policy(struct restrict_set *set, struct span word,
-    struct restrict_policy **out, struct err *e)
-{
-	for (struct restrict_policy *p = set->policies; p != NULL; p = p->next)
-		if (span_eq(word, span_str(p->name))) {
-			*out = p;
-			return 0;
-		}
-	return new_policy(set, word, out, e);
-}
-
-struct restrict_policy *
-restrict_policies(const struct restrict_set *set)
-{
-	return set->policies;
-}
-
 /* ---- lists ---- */
 
 static struct class *
@@ -330,7 +155,7 @@ parse_argument(struct restrict_set *set, int flags, struct span word,
 		    "define a restriction class and specify its name instead");
 	if (step->op->arg == ARG_TABLE)
 		return open_table(set, word, &step->arg.table, e);
-	return find_policy(set, word, &step->arg.policy, e);
+	return policy_find(set, word, &step->arg.policy, e);
 }
 
 static int
@@ -382,7 +207,7 @@ parse_step(struct restrict_set *set, int flags, struct span *rest,
 	step.name = arena_str(&l->arena, word);
 	if (step.op->arg != ARG_NONE && step.op->arg != ARG_CLASS &&
 	    step.op != &op_bare) {
-		more = take_word(rest, &word, e);
+		more = restrict_word(rest, &word, e);
 		if (more < 0)
 			return err_wrap(e, "restriction %s", step.name);
 		if (more == 0)
@@ -405,7 +230,7 @@ restrict_parse(struct restrict_set *set, struct span text, int flags,
 	int more;
 
 	arena_init(&l.arena, LIST_BYTES_MAX);
-	while ((more = take_word(&text, &word, e)) > 0)
+	while ((more = restrict_word(&text, &word, e)) > 0)
 		if (parse_step(set, flags, &text, word, &l, e) != 0) {
 			more = -1;
 			break;
