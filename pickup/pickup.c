@@ -18,15 +18,12 @@ pickup_sandbox(const struct daemon *d, struct sandbox *s)
 	char path[LIMIT_PATH];
 
 	router_sandbox(daemon_conf(d), s);
-<<<<<<< HEAD
 	router_sandbox_list(
 	    span_str(conf.outbound.smtpd_outbound_limit_maps), s);
 	router_sandbox_list(
 	    span_str(conf.outbound.smtpd_outbound_limit_exceptions), s);
-=======
 	if (conf.milter.non_smtpd_milters[0] != '\0')
 		sandbox_syscalls(s, SANDBOX_SYS_NET);
->>>>>>> 0890cb1 (pickup: non_smtpd_milters and content_filter)
 	snprintf(path, sizeof(path), "%s/maildrop", queue);
 	sandbox_dir(s, path, SANDBOX_READ | SANDBOX_REMOVE);
 	for (size_t i = 0; i < COUNT_OF(dirs); i++) {

@@ -12,11 +12,8 @@
 
 #include "lib/daemon/daemon.h"
 #include "lib/mail/content.h"
-<<<<<<< HEAD
-#include "lib/mail/outbound.h"
-=======
 #include "lib/mail/milter_list.h"
->>>>>>> 0890cb1 (pickup: non_smtpd_milters and content_filter)
+#include "lib/mail/outbound.h"
 #include "lib/mail/qmgr_client.h"
 #include "lib/mail/router.h"
 #include "lib/mail/server_memory.h"
@@ -25,12 +22,9 @@
 
 struct pickup_conf {
 	int64_t hopcount_limit;
-<<<<<<< HEAD
 	struct outbound_settings outbound;
-=======
 	struct milter_settings milter;
 	const char *content_filter;
->>>>>>> 0890cb1 (pickup: non_smtpd_milters and content_filter)
 };
 extern const struct param pickup_params[];
 
