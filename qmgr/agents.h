@@ -34,15 +34,31 @@ struct delivery {
 };
 
 /* A connection. */
+enum { SPARES_TOLD = 256 };
+
 struct conn {
 	struct qmgr *q;
 	struct agent_conn *agent; /* or NULL */
 	int slot;		  /* of an acceptor, or -1 */
 	bool farewell;
+	/* of an acceptor: its spare files (spares.c) */
+	struct queue_id spares[SPARES_TOLD]; /* to be told of */
+	unsigned spare_count;
+	unsigned spare_all; /* with those it knows */
 	bool admin;		 /* public: may change the queue */
 	struct listing *listing; /* public: where its listing is */
 };
 struct conn *conn_of(struct server_conn *c);
+
+/* ---- spares.c: files of finished messages go back to their makers ---- */
+/* May its file, which is about to be finished, become a spare? */
+bool spare_wanted(const struct message *m);
+/* It has become one. */
+void spare_made(struct message *m);
+/* MSG_OK to MSG_QMGR_NEW, with the spares there are for the acceptor. */
+void spare_answer(struct request **r);
+/* An acceptor is gone, or (slot -1) all of an earlier qmgr's: so are they. */
+void spares_clean(struct qmgr *q, int slot);
 
 extern const struct server_handler private_handlers[];
 void agent_lost(struct agent_conn *a);

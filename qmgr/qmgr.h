@@ -45,6 +45,7 @@ struct qmgr {
 	struct table expected;	/* pids of agents, not yet registered */
 	bool pids_known;
 	uint8_t slots[32]; /* of acceptors that are connected */
+	struct conn *acceptors[QUEUE_SLOTS]; /* the same; or NULL */
 	/* agents */
 	struct list agents;
 	uint32_t last_id;    /* of MSG_DELIVER */
@@ -141,6 +142,7 @@ struct message {
 	size_t note_count;
 	int64_t next_try_s;
 	bool step_failed; /* e says why */
+	bool spare;	  /* its file is to be used again */
 	bool stuck;	  /* tried again by the timer */
 	struct list stuck_link;
 	enum edit_op edit;

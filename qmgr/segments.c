@@ -356,7 +356,7 @@ take_new(struct journal_segment *s, struct told_later *t)
 		know(s, t->id, t->at, t->trace);
 		told_until(s, t->end);
 	}
-	request_ok(&t->request);
+	spare_answer(&t->request);
 	mem_free(t);
 }
 

@@ -7,6 +7,7 @@
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
 #include "lib/queue/record.h"
+#include "qmgr/agents.h"
 #include "qmgr/segments.h"
 
 /*
@@ -170,8 +171,10 @@ step_remove(struct journal_step *s)
 {
 	struct message *m = CONTAINER_OF(s, struct message, step);
 
-	s->failed =
-	    queue_remove(m->q->queue, m->sched.id, m->dir, &s->e) != 0;
+	m->spare = m->spare && queue_spare_make(m->q->queue, m->sched.id,
+				   &s->e) == 0;
+	s->failed = !m->spare && queue_remove(m->q->queue, m->sched.id, m->dir,
+				     &s->e) != 0;
 }
 
 static void
@@ -344,7 +347,13 @@ step_result(struct journal_step *s)
 static void
 step_remove_done(struct journal_step *s)
 {
-	remove_over(step_result(s));
+	struct message *m = step_result(s);
+
+	if (m->spare)
+		spare_made(m);
+	else if (!m->step_failed && m->e.text[0] != '\0')
+		log_warning(&m->log, "%s", m->e.text);
+	remove_over(m);
 }
 
 static void
@@ -515,6 +524,7 @@ start_remove(struct message *m)
 {
 	/* Marks are not worth a write to a file that goes. */
 	take_list(&m->writing, &m->sent);
+	m->spare = m->q->journal != NULL && spare_wanted(m);
 	if (m->q->journal != NULL)
 		submit_step(m, JOURNAL_REMOVED, step_remove, step_remove_done);
 	else

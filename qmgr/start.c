@@ -197,6 +197,7 @@ on_acceptor(struct request *r, struct msg_in *in, void *arg)
 		return -1;
 	c->slot = (int)slot;
 	c->q->slots[slot / 8] |= (uint8_t)(1U << slot % 8);
+	c->q->acceptors[slot] = c;
 	segments_claim(c, in);
 	request_drop(&r);
 	return 0;
@@ -215,6 +216,8 @@ on_new(struct request *r, struct msg_in *in, void *arg)
 	if (!queue_id_parse(msg_need(in, F_QID, QUEUE_ID_TEXT), &id))
 		return -1;
 	head = msg_get(in, F_HEAD, LIMIT_IPC_MESSAGE);
+	if (msg_has(in, F_SPARE) && c->spare_all > 0)
+		c->spare_all--;
 	if (msg_has(in, F_SEGMENT)) {
 		if (segments_new(c, r, in, id) != 0)
 			return -1;
@@ -253,7 +256,11 @@ acceptor_lost(struct conn *c)
 	struct qmgr *q = c->q;
 
 	q->slots[c->slot / 8] &= (uint8_t) ~(1U << c->slot % 8);
+	if (q->acceptors[c->slot] == c)
+		q->acceptors[c->slot] = NULL;
 	segments_lost(c);
+	if (!q->leaving && q->journal != NULL)
+		spares_clean(q, c->slot);
 	if (c->farewell || q->leaving)
 		return;
 	qmgr_scan(q, QUEUE_ACTIVE, c->slot);
@@ -381,5 +388,6 @@ qmgr_recover(struct qmgr *q, struct err *e)
 	timer_start(q->incoming, INCOMING_MS);
 	qmgr_scan(q, QUEUE_ACTIVE, -1);
 	qmgr_scan(q, QUEUE_DEFERRED, -1);
+	spares_clean(q, -1);
 	return 0;
 }

@@ -96,8 +96,14 @@ static void
 answered(void *arg, struct msg_in *m, const struct err *e)
 {
 	struct qmgr_client *q = arg;
+	struct queue_id id;
+	struct span text;
+	size_t cursor = 0;
 
-	(void)m;
+	while (e == NULL && q->queue != NULL &&
+	       msg_next_value(m, F_SPARE, &cursor, &text))
+		if (queue_id_parse(text, &id))
+			queue_spare_give(q->queue, id);
 	q->unanswered--;
 	if (e != NULL)
 		q->doubt = true;
@@ -218,6 +224,8 @@ qmgr_client_message(struct qmgr_client *q, struct queue_id id, uint64_t size,
 		head = queue_commit_head(q->queue);
 	if (head.n > 0)
 		msg_put(&m, F_HEAD, head);
+	if (q->queue != NULL && queue_commit_spare(q->queue))
+		msg_put_str(&m, F_SPARE, text);
 	q->unanswered++;
 	client_call(q->client, &m, ANSWER_MS, answered, q);
 	msg_out_release(&m);

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -127,6 +128,7 @@ void
 queue_group(struct queue *q, const struct queue_group_ops *ops, void *arg)
 {
 	BUG_ON(q->loop == NULL || q->group != NULL);
+	signal(SIGIO, SIG_IGN); /* spare.c */
 	q->group = group_new(q->loop, ops, arg);
 }
 
@@ -171,6 +173,12 @@ queue_commit_head(const struct queue *q)
 	    h.content_at > q->committed.n)
 		return SPAN_EMPTY;
 	return span_slice(q->committed, 0, (size_t)h.content_at);
+}
+
+bool
+queue_commit_spare(const struct queue *q)
+{
+	return q->spare_used;
 }
 
 /* ---- directories ---- */

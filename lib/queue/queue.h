@@ -168,6 +168,17 @@ struct span queue_commit_head(const struct queue *q);
 /* Ids of this process are later than this time. */
 void queue_set_bound(struct queue *q, int64_t bound_us);
 
+/* ---- files used again (group commit only) ---- */
+/* qmgr: the file of a finished message in incoming/ that was never sealed
+ * becomes a spare of its maker. Blocks. */
+int queue_spare_make(struct queue *q, struct queue_id id, struct err *e);
+/* Its maker may fill it again; false: it has enough, or did not make it. */
+bool queue_spare_give(struct queue *q, struct queue_id id);
+/* Inside queue_commit_fn: the message is in a spare. */
+bool queue_commit_spare(const struct queue *q);
+/* qmgr: removes the spares of a slot (-1: all). Blocks. */
+void queue_spare_clean(struct queue *q, int slot);
+
 /* Bytes and inodes free on the queue's file system, for 452 4.3.1. */
 int queue_free_space(
     struct queue *q, uint64_t *out_bytes, uint64_t *out_inodes, struct err *e);

@@ -8,6 +8,12 @@
 
 struct group;
 
+enum { QUEUE_SPARES_DIR = 64 };
+struct queue_spares {
+	struct queue_id ids[QUEUE_SPARES_DIR];
+	unsigned count;
+};
+
 struct queue {
 	int fd; /* the queue directory, for names relative to it */
 	struct loop *loop;
@@ -15,6 +21,8 @@ struct queue {
 	bool slot_set;
 	int sync_fd; /* for queue_sync_all, or -1 */
 	struct group *group; /* NULL: each message is sealed by itself */
+	struct queue_spares spares[QUEUE_HASH_DIRS]; /* ours, to be used */
+	bool spare_used; /* in queue_commit_fn: the message is in one */
 	struct span committed; /* the file, or its front, in queue_commit_fn */
 };
 
@@ -25,5 +33,15 @@ void queue_name(enum queue_dir dir, struct queue_id id, char out[QUEUE_NAME]);
 /* fsync of the hashed directory that holds id. */
 int queue_sync_dir(
     struct queue *q, enum queue_dir dir, struct queue_id id, struct err *e);
+
+/* ---- spare.c; take on the loop, the others in a thread ---- */
+/* One of the directory that id goes to, from now on the caller's; n 0: none. */
+struct queue_id queue_spare_take(struct queue *q, struct queue_id id);
+/* For writing; its old bytes are still there. -1: it is of no use, and gone. */
+int queue_spare_open(struct queue *q, struct queue_id spare, int *out_fd);
+/* With that size it is the message's file now. */
+int queue_spare_done(struct queue *q, int fd, uint64_t size,
+    struct queue_id spare, struct queue_id id, struct err *e);
+void queue_spare_remove(struct queue *q, struct queue_id spare);
 
 #endif

@@ -47,6 +47,7 @@ struct queue_writer {
 	uint64_t written;    /* content bytes in the file */
 	uint64_t content_at; /* 0: not yet decided */
 	int fd;
+	struct queue_id spare; /* to be used, or used; n 0: none */
 	bool failed; /* e says why; nothing more is done */
 	struct err e;
 	struct work work;
@@ -169,6 +170,9 @@ create(struct queue_writer *w, struct err *e)
 
 	if (w->fd >= 0)
 		return 0;
+	if (w->spare.n != 0 && queue_spare_open(w->q, w->spare, &w->fd) == 0)
+		return 0;
+	w->spare.n = 0;
 	queue_name(QUEUE_INCOMING, w->id, name);
 	if (fs_create(w->q->fd, name, 0660, &w->fd, e) != 0)
 		return -1;
@@ -315,14 +319,39 @@ read_back(struct queue_writer *w, struct buf *whole, struct err *e)
 	return 0;
 }
 
+/* A spare gets the message's name last. */
+static int
+fill_file(struct queue_writer *w, struct group_entry *g)
+{
+	buf_release(&g->whole);
+	if (create(w, &g->e) != 0 || write_rest(w, &g->whole, &g->e) != 0 ||
+	    (w->content_at > 0 && read_back(w, &g->whole, &g->e) != 0))
+		return -1;
+	return w->spare.n == 0 ?
+	    0 : queue_spare_done(w->q, w->fd, g->whole.n, w->spare, w->id,
+		    &g->e);
+}
+
+/* Without the spare: a new file. */
+static int
+fill_another(struct queue_writer *w, struct group_entry *g)
+{
+	if (w->spare.n == 0)
+		return -1;
+	if (w->fd >= 0)
+		close(w->fd);
+	w->fd = -1;
+	queue_spare_remove(w->q, w->spare);
+	w->spare.n = 0;
+	return fill_file(w, g);
+}
+
 static void
 make_file(struct group_entry *g)
 {
 	struct queue_writer *w = CONTAINER_OF(g, struct queue_writer, entry);
 
-	g->failed =
-	    create(w, &g->e) != 0 || write_rest(w, &g->whole, &g->e) != 0 ||
-	    (w->content_at > 0 && read_back(w, &g->whole, &g->e) != 0);
+	g->failed = fill_file(w, g) != 0 && fill_another(w, g) != 0;
 	if (g->failed) {
 		remove_all(w, false);
 		return;
@@ -364,8 +393,10 @@ tell(struct queue_writer *w, const struct err *e)
 
 	if (e == NULL)
 		q->committed = buf_span(&w->entry.whole);
+	q->spare_used = w->spare.n != 0;
 	w->done(w->done_arg, w->id, e);
 	q->committed = SPAN_EMPTY;
+	q->spare_used = false;
 	free_writer(w);
 }
 
@@ -417,12 +448,22 @@ start_chunk(struct queue_writer *w)
 	submit(w, WORK_OTHER, write_chunk, chunk_done);
 }
 
+/* It was not needed: what is sealed never goes into a spare. */
+static void
+keep_spare(struct queue_writer *w)
+{
+	if (w->spare.n != 0)
+		queue_spare_give(w->q, w->spare);
+	w->spare.n = 0;
+}
+
 static void
 group_over(struct group_entry *g)
 {
 	struct queue_writer *w = CONTAINER_OF(g, struct queue_writer, entry);
 
 	if (g->alone) {
+		keep_spare(w);
 		submit(w, WORK_FLUSH, seal, seal_done);
 		return;
 	}
@@ -466,8 +507,11 @@ commit_now(struct queue_writer *w)
 			.undo = undo_file,
 			.done = group_over };
 		buf_init(&w->entry.whole, GROUP_FILE_MAX);
+		if (w->fd < 0)
+			w->spare = queue_spare_take(w->q, w->id);
 		if (group_add(g, &w->entry))
 			return;
+		keep_spare(w);
 	}
 	submit(w, WORK_FLUSH, seal, seal_done);
 }

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/mem.h"
@@ -193,6 +194,146 @@ many_share_a_flush(void **state)
 		assert_true(h.places[i].at == h.places[i - 1].end);
 		assert_int_equal(h.places[i].segment, 1);
 	}
+	close_house(&h);
+}
+
+/* ---- files used again (spare.c) ---- */
+static ino_t
+inode_of(const struct house *h, struct queue_id id)
+{
+	char name[QUEUE_NAME];
+	struct stat st;
+
+	queue_name(QUEUE_INCOMING, id, name);
+	assert_int_equal(fstatat(h->q->fd, name, &st, 0), 0);
+	return st.st_ino;
+}
+
+/* The next id goes to the directory of this one. */
+static struct queue_id
+another_there(struct house *h, struct queue_id id, size_t size)
+{
+	struct queue_message *m;
+
+	while (((h->q->source.last_us + 1) & 0xf) != (queue_id_us(id) & 0xf))
+		h->q->source.last_us++;
+	h->q->source.last_us += (int64_t)1 << 40; /* not the clock's */
+	write_messages(h, 1, size);
+	assert_int_equal(h->failed, 0);
+	id = h->ids[h->answered - 1];
+	assert_int_equal(queue_message_open(h->q, QUEUE_INCOMING, id, O_RDONLY,
+			     true, &m, NULL),
+	    0);
+	assert_int_equal(m->content_size, (size + 999) / 1000 * 1000);
+	queue_message_close(&m);
+	return id;
+}
+
+static unsigned
+files_in(const struct house *h, const char *pattern)
+{
+	char *command = mem_printf(
+	    "test $(ls %s/incoming/*/ | grep -c '^%s') = 1", h->place, pattern);
+	const int status = system(command);
+
+	mem_free(command);
+	return status == 0 ? 1 : 0;
+}
+
+static void
+finished_files_are_filled_again(void **state)
+{
+	static const size_t sizes[] = { 5000, 2000, 60000, 1000 };
+	struct queue_id id;
+	struct house h;
+	ino_t first;
+
+	(void)state;
+	open_house(&h, 1);
+	write_messages(&h, 1, 3000);
+	id = h.ids[0];
+	first = inode_of(&h, id);
+	for (size_t i = 0; i < 4; i++) {
+		assert_int_equal(queue_spare_make(h.q, id, NULL), 0);
+		assert_int_equal(files_in(&h, "s"), 1);
+		assert_true(queue_spare_give(h.q, id));
+		id = another_there(&h, id, sizes[i]);
+		assert_int_equal(files_in(&h, "s"), 0);
+		assert_true(inode_of(&h, id) == first);
+	}
+	close_house(&h);
+}
+
+static void
+a_file_that_somebody_reads_is_not(void **state)
+{
+	struct house h;
+	struct queue_id id;
+	char name[QUEUE_NAME];
+	ino_t first;
+	uint8_t byte;
+	int fd;
+
+	(void)state;
+	open_house(&h, 1);
+	write_messages(&h, 1, 3000);
+	id = h.ids[0];
+	first = inode_of(&h, id);
+	queue_name(QUEUE_INCOMING, id, name);
+	fd = openat(h.q->fd, name, O_RDONLY);
+	assert_int_equal(queue_spare_make(h.q, id, NULL), 0);
+	assert_true(queue_spare_give(h.q, id));
+	id = another_there(&h, id, 1000);
+	assert_true(inode_of(&h, id) != first);
+	assert_int_equal(files_in(&h, "s"), 0);
+	/* What it had open is what it was. */
+	assert_int_equal(lseek(fd, 0, SEEK_END) > 3000, 1);
+	assert_int_equal(pread(fd, &byte, 1, 0), 1);
+	close(fd);
+	close_house(&h);
+}
+
+static void
+a_spare_that_is_gone_is_no_loss(void **state)
+{
+	struct house h;
+	struct queue_id id;
+
+	(void)state;
+	open_house(&h, 1);
+	write_messages(&h, 1, 3000);
+	id = h.ids[0];
+	assert_int_equal(queue_spare_make(h.q, id, NULL), 0);
+	assert_true(queue_spare_give(h.q, id));
+	queue_spare_clean(h.q, SLOT + 1);
+	assert_int_equal(files_in(&h, "s"), 1);
+	queue_spare_clean(h.q, SLOT);
+	assert_int_equal(files_in(&h, "s"), 0);
+	another_there(&h, id, 1000);
+	/* Another one's file is none of ours. */
+	assert_false(queue_spare_give(h.q, (struct queue_id){ id.n + 1 }));
+	close_house(&h);
+}
+
+/* A sealed message never goes into one: here there is no segment. */
+static void
+what_is_sealed_has_a_new_file(void **state)
+{
+	struct house h;
+	struct queue_id id;
+
+	(void)state;
+	open_house(&h, 1);
+	write_messages(&h, 1, 3000);
+	id = h.ids[0];
+	assert_int_equal(queue_spare_make(h.q, id, NULL), 0);
+	assert_true(queue_spare_give(h.q, id));
+	while (((h.q->source.last_us + 1) & 0xf) != (queue_id_us(id) & 0xf))
+		h.q->source.last_us++;
+	h.q->source.last_us += (int64_t)1 << 40;
+	write_messages(&h, 1, 400000);
+	assert_int_equal(h.failed, 0);
+	assert_int_equal(files_in(&h, "s"), 1);
 	close_house(&h);
 }
 
@@ -622,6 +763,10 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(many_share_a_flush),
+		cmocka_unit_test(finished_files_are_filled_again),
+		cmocka_unit_test(a_file_that_somebody_reads_is_not),
+		cmocka_unit_test(a_spare_that_is_gone_is_no_loss),
+		cmocka_unit_test(what_is_sealed_has_a_new_file),
 		cmocka_unit_test(long_ones_and_held_ones_stand_alone),
 		cmocka_unit_test(full_segments_change),
 		cmocka_unit_test(without_an_answer_each_is_sealed),

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lib/queue/queue.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/os/fs.h"
+#include "lib/queue/queue_int.h"
+
+/*
+ * Files that are used again: making and removing a file for each message costs
+ * some file systems more than all the rest. incoming/X/sID is the file of the
+ * finished message ID. Only its maker fills it again, in the same directory,
+ * and only when it gets a write lease on it: nobody else has it open then.
+ *
+ * It is written over and shortened at the end, not emptied first: ext4 takes a
+ * file that was emptied for one that is being replaced, and writes it to the
+ * disk when it is closed.
+ */
+
+static void
+spare_name(struct queue_id id, char out[QUEUE_NAME])
+{
+	char text[QUEUE_ID_TEXT];
+
+	queue_id_text(id, text);
+	snprintf(out, QUEUE_NAME, "%s/%c/s%s", queue_dir_name(QUEUE_INCOMING),
+	    queue_id_dir(id), text);
+}
+
+int
+queue_spare_make(struct queue *q, struct queue_id id, struct err *e)
+{
+	char from[QUEUE_NAME], to[QUEUE_NAME];
+
+	queue_name(QUEUE_INCOMING, id, from);
+	spare_name(id, to);
+	return fs_rename(q->fd, from, q->fd, to, e);
+}
+
+bool
+queue_spare_give(struct queue *q, struct queue_id id)
+{
+	struct queue_spares *s = &q->spares[queue_id_us(id) & 0xf];
+
+	if (queue_id_slot(id) != q->source.slot ||
+	    s->count == QUEUE_SPARES_DIR)
+		return false;
+	s->ids[s->count++] = id;
+	return true;
+}
+
+struct queue_id
+queue_spare_take(struct queue *q, struct queue_id id)
+{
+	struct queue_spares *s = &q->spares[queue_id_us(id) & 0xf];
+
+	return s->count > 0 ? s->ids[--s->count] : (struct queue_id){ 0 };
+}
+
+/* A lease that somebody's open breaks comes with a signal, which would end
+ * us: it is ignored (queue_group). The lease is given back at once: who opens
+ * the file from now on finds a file that does not verify. */
+static bool
+nobody_has_it(int fd)
+{
+	return fcntl(fd, F_SETLEASE, F_WRLCK) == 0 &&
+	       fcntl(fd, F_SETLEASE, F_UNLCK) == 0;
+}
+
+int
+queue_spare_open(struct queue *q, struct queue_id spare, int *out_fd)
+{
+	char name[QUEUE_NAME];
+	int fd;
+
+	spare_name(spare, name);
+	fd = openat(q->fd, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	if (nobody_has_it(fd)) {
+		*out_fd = fd;
+		return 0;
+	}
+	close(fd);
+	fs_unlink(q->fd, name, NULL);
+	return -1;
+}
+
+int
+queue_spare_done(struct queue *q, int fd, uint64_t size, struct queue_id spare,
+    struct queue_id id, struct err *e)
+{
+	char from[QUEUE_NAME], to[QUEUE_NAME];
+	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		return err_sys(e, "stat queue file");
+	if ((uint64_t)st.st_size > size && fs_truncate(fd, (off_t)size, e) != 0)
+		return -1;
+	spare_name(spare, from);
+	queue_name(QUEUE_INCOMING, id, to);
+	return fs_rename_new(q->fd, from, q->fd, to, e);
+}
+
+void
+queue_spare_remove(struct queue *q, struct queue_id spare)
+{
+	char name[QUEUE_NAME];
+
+	spare_name(spare, name);
+	fs_unlink(q->fd, name, NULL);
+}
+
+/* ---- those that nobody will use ---- */
+static void
+clean_dir(struct queue *q, const char *name, int slot)
+{
+	const int fd = openat(q->fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+	struct queue_id id;
+
+	if (dir == NULL) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	while ((entry = readdir(dir)) != NULL)
+		if (entry->d_name[0] == 's' &&
+		    queue_id_parse(span_str(entry->d_name + 1), &id) &&
+		    (slot < 0 || queue_id_slot(id) == slot))
+			fs_unlink(dirfd(dir), entry->d_name, NULL);
+	closedir(dir);
+}
+
+void
+queue_spare_clean(struct queue *q, int slot)
+{
+	char name[QUEUE_NAME];
+
+	for (unsigned i = 0; i < QUEUE_HASH_DIRS; i++) {
+		snprintf(name, sizeof(name), "%s/%X",
+		    queue_dir_name(QUEUE_INCOMING), i);
+		clean_dir(q, name, slot);
+	}
+}
