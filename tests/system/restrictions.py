@@ -6,7 +6,9 @@ as real Postfix did (system/restrictions_oracle), and logs it in its shapes."""
 
 import os
 import re
+import subprocess
 import sys
+import tempfile
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
@@ -232,6 +234,48 @@ def test_an_open_relay_does_not_start():
                        "working instance of: reject_unauth_destination")
     cases.contains(refused_start("smtpd_client_restrictions=rejct_all"),
                    'unknown smtpd restriction: "rejct_all"')
+
+
+# As Debian's package of Postfix makes it on a fresh installation.
+DEBIAN = """
+smtpd_banner = $myhostname ESMTP $mail_name (Debian/GNU)
+biff = no
+append_dot_mydomain = no
+readme_directory = no
+compatibility_level = 3.6
+smtpd_tls_cert_file=/etc/ssl/certs/ssl-cert-snakeoil.pem
+smtpd_tls_key_file=/etc/ssl/private/ssl-cert-snakeoil.key
+smtpd_tls_security_level=may
+smtp_tls_CApath=/etc/ssl/certs
+smtp_tls_security_level=may
+smtp_tls_session_cache_database = btree:${data_directory}/smtp_scache
+smtpd_relay_restrictions = permit_mynetworks permit_sasl_authenticated \
+defer_unauth_destination
+myhostname = chappe.test
+alias_maps = hash:/etc/aliases
+alias_database = hash:/etc/aliases
+mydestination = $myhostname, host, localhost.localdomain, , localhost
+relayhost =
+mynetworks = 127.0.0.0/8 [::ffff:127.0.0.0]/104 [::1]/128
+mailbox_size_limit = 0
+recipient_delimiter = +
+inet_interfaces = all
+inet_protocols = all
+"""
+
+
+def test_debians_configuration_is_accepted():
+    with tempfile.TemporaryDirectory() as folder:
+        os.mkdir(os.path.join(folder, "conf.d"))
+        with open(os.path.join(folder, "main.cf"), "w") as f:
+            f.write(DEBIAN)
+        done = subprocess.run(
+            [os.path.join(cases.ROOT, os.environ.get("B") or "build/debug",
+                          "bin/postconf"), "-n"], capture_output=True,
+            text=True, check=True, env=dict(os.environ,
+                                            CHAPPE_CONFIG=folder))
+    cases.equal(done.stderr, "")
+    cases.equal(len(done.stdout.splitlines()), DEBIAN.count("="))
 
 
 if __name__ == "__main__":
