@@ -174,7 +174,7 @@ sender_may_come(struct session *s, const struct smtp_event *ev)
 		    "Service restarting, closing transmission channel");
 		return false;
 	}
-	if (!service_space(s->service, ev->mail.size)) {
+	if (mem_low() || !service_space(s->service, ev->mail.size)) {
 		session_answer(s, 452, "4.3.1", "Insufficient system storage");
 		return false;
 	}

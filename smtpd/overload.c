@@ -16,6 +16,7 @@ enum {
 	/* Descriptors that are not for clients: the queue, other daemons, a
 	 * file per message being written. */
 	FDS_KEPT = 64,
+	MEMORY_KEPT = 4 << 20, /* for the sessions there are */
 	AGAIN_MS = 100, /* a process that is full looks at the others again */
 	FILES_MS = 1000,
 	ASK_MS = 1000,  /* between requests for company */
@@ -170,8 +171,9 @@ overload_turn_away(struct service *s, int fd)
 	    loop_now_ms(s->loop) - s->overload.complained_ms < COMPLAIN_MS)
 		return;
 	s->overload.complained_ms = loop_now_ms(s->loop);
-	log_warning(NULL, "all %zu sessions are in use: %llu clients turned "
-	    "away", s->session_count,
+	log_warning(NULL, mem_low() ? "memory is low with %zu sessions: %llu "
+	    "clients turned away" : "all %zu sessions are in use: %llu "
+	    "clients turned away", s->session_count,
 	    (unsigned long long)s->overload.turned_away);
 	s->overload.turned_away = 0;
 }
@@ -184,6 +186,8 @@ overload_has_room(struct service *s, int fd)
 	socklen_t len = sizeof(addr);
 	char text[SOCK_ADDR_TEXT];
 
+	if (mem_low())
+		return false;
 	if (s->session_count < public_limit(s))
 		return true;
 	if (s->session_count >= limit ||
@@ -201,6 +205,7 @@ overload_start(struct service *s, struct err *e)
 	struct overload *o = &s->overload;
 
 	o->calm = s->conf;
+	mem_reserve(MEMORY_KEPT);
 	if (daemon_fill_with(s->daemon, "stress=yes", &o->stressed, e) != 0)
 		return -1;
 	o->again = timer_new(s->loop, on_again, s);

@@ -2,6 +2,7 @@
 #include "lib/base/mem.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,11 +22,59 @@ out_of_memory(size_t n)
 	_exit(EX_TEMPFAIL);
 }
 
+/* ---- the reserve ---- */
+static _Atomic(void *) reserve;
+static atomic_size_t reserve_size; /* 0: none was asked for */
+
+void
+mem_reserve(size_t n)
+{
+	void *p = mem_alloc(n);
+
+	/* So that it is there, not only promised. */
+	memset(p, 1, n);
+	atomic_store(&reserve_size, n);
+	free(atomic_exchange(&reserve, p));
+}
+
+/* True: there is memory again, so the caller may try once more. */
+static bool
+use_reserve(void)
+{
+	void *p = atomic_exchange(&reserve, NULL);
+
+	free(p);
+	return p != NULL;
+}
+
+bool
+mem_low(void)
+{
+	const size_t n = atomic_load(&reserve_size);
+	void *p;
+
+	if (n == 0 || atomic_load(&reserve) != NULL)
+		return false;
+	/* Half as much again, so that not the next few bytes end it. */
+	p = malloc(n + n / 2);
+	free(p);
+	p = p != NULL ? malloc(n) : NULL;
+	if (p == NULL)
+		return true;
+	memset(p, 1, n);
+	free(atomic_exchange(&reserve, p));
+	return false;
+}
+
+/* ---- memory ---- */
 void *
 mem_alloc(size_t n)
 {
-	void *p = malloc(n > 0 ? n : 1);
+	void *p;
 
+	do
+		p = malloc(n > 0 ? n : 1);
+	while (p == NULL && use_reserve());
 	if (p == NULL)
 		out_of_memory(n);
 	return p;
@@ -34,8 +83,11 @@ mem_alloc(size_t n)
 void *
 mem_zalloc(size_t n)
 {
-	void *p = calloc(1, n > 0 ? n : 1);
+	void *p;
 
+	do
+		p = calloc(1, n > 0 ? n : 1);
+	while (p == NULL && use_reserve());
 	if (p == NULL)
 		out_of_memory(n);
 	return p;
@@ -48,7 +100,9 @@ mem_resize(void *p, size_t count, size_t size)
 
 	if (count == 0 || size == 0)
 		count = size = 1;
-	q = reallocarray(p, count, size);
+	do
+		q = reallocarray(p, count, size);
+	while (q == NULL && count <= SIZE_MAX / size && use_reserve());
 	if (q == NULL)
 		out_of_memory(count > SIZE_MAX / size ? SIZE_MAX : count * size);
 	return q;
@@ -70,11 +124,15 @@ mem_printf(const char *fmt, ...)
 {
 	va_list ap;
 	char *s = NULL;
+	int n;
 
-	va_start(ap, fmt);
-	if (vasprintf(&s, fmt, ap) < 0)
+	do {
+		va_start(ap, fmt);
+		n = vasprintf(&s, fmt, ap);
+		va_end(ap);
+	} while (n < 0 && use_reserve());
+	if (n < 0)
 		out_of_memory(0);
-	va_end(ap);
 	return s;
 }
 

@@ -6,10 +6,13 @@
  * Heap memory that is never NULL: when none is left the process says so on
  * stderr and exits with status 75 (EX_TEMPFAIL), and master starts it anew.
  * That is sound because every size a peer can influence has a ceiling
- * (lib/base/limits.h) and the queue is safe at every instant. Also here: the
- * assertion for our own bugs, always compiled in.
+ * (lib/base/limits.h) and the queue is safe at every instant. A server keeps a
+ * reserve (the module's one state): it is what the first failure is answered
+ * from, and until it is whole again no more work should be taken. Also here:
+ * the assertion for our own bugs, always compiled in.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdnoreturn.h>
 
@@ -31,6 +34,13 @@ char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* NULL is legal. */
 void mem_free(void *p);
+
+/* Keeps n bytes back. */
+void mem_reserve(size_t n);
+
+/* Has the reserve been used, and is there not enough to make it whole? For
+ * any thread; cheap while all is well. */
+bool mem_low(void);
 
 /* One zeroed struct of the pointer's type: T *p = MEM_NEW(p); */
 #define MEM_NEW(p) mem_zalloc(sizeof(*(p)))

@@ -93,6 +93,19 @@ on_idle(uv_idle_t *h)
 		uv_idle_stop(&loop->idle);
 }
 
+static void *
+library_resize(void *p, size_t n)
+{
+	return mem_resize(p, n, 1);
+}
+
+static void *
+library_zalloc(size_t count, size_t size)
+{
+	BUG_ON(size > 0 && count > SIZE_MAX / size);
+	return mem_zalloc(count * size);
+}
+
 struct loop *
 loop_new(void)
 {
@@ -104,6 +117,9 @@ loop_new(void)
 	list_init(&loop->deferred);
 	list_init(&loop->signals);
 	list_init(&loop->orphans);
+	/* Where the library finds no memory it aborts. */
+	must(uv_replace_allocator(mem_alloc, library_resize, library_zalloc,
+	    mem_free));
 	must(uv_loop_init(&loop->uv));
 	must(uv_async_init(&loop->uv, &loop->wake, on_wake));
 	must(uv_idle_init(&loop->uv, &loop->idle));

@@ -39,6 +39,81 @@ def persistent(source):
             time.sleep(0.1)
 
 
+def smtpd_limits():
+    found = {}
+    for pid in os.listdir("/proc"):
+        try:
+            with open("/proc/%s/cmdline" % pid, "rb") as f:
+                words = f.read().split(b"\0")
+            with open("/proc/%s/limits" % pid) as f:
+                limits = f.read()
+        except OSError:
+            continue
+        if words[0].endswith(b"libexec/smtpd") and \
+                os.environ["CHAPPE_CONFIG"].encode() in words:
+            found[pid] = int(re.search(r"Max open files\s+(\d+)",
+                                       limits).group(1))
+    return found
+
+
+def limit_memory(pid, more):
+    """Sets the process's address space to what it has and so much more, as
+    its own user; -1: no limit."""
+    with open("/proc/%s/status" % pid) as f:
+        status = f.read()
+    uid, gid, size = (
+        int(re.search(r"^%s:\s+(\d+)" % name, status, re.M).group(1))
+        for name in ("Uid", "Gid", "VmSize"))
+    user = {"user": uid, "group": gid, "extra_groups": []} \
+        if os.geteuid() == 0 else {}
+    limit = "unlimited" if more < 0 else str(size * 1024 + more)
+    cases.run(["prlimit", "--pid", str(pid), "--as=%s:" % limit], **user)
+
+
+def heavy(source):
+    """A client in the middle of a message: its session has buffers. None: it
+    was turned away."""
+    line = mail.Line("smtp", source)
+    if not line.reply().startswith("220 "):
+        line.close()
+        return None
+    line.say("EHLO client.test")
+    if line.say("MAIL FROM:<a@b.test>")[:3] == "250" and \
+            line.say("RCPT TO:<%s>" % mail.ADDRESSES[0])[:3] == "250":
+        line.say("DATA")
+        line.send(b"Subject: x\r\n\r\n" + b"y" * 900 + b"\r\n")
+    return line
+
+
+def test_out_of_memory():
+    if os.environ.get("MODE") == "asan":
+        raise cases.Skip("the sanitizer reserves all address space")
+    # First of all, while there is no free memory left over from others.
+    honest.whole_session("127.0.0.1")
+    start = len(mail.log())
+    pids = set(smtpd_limits())
+    for pid in pids:
+        limit_memory(pid, 1 << 20)
+    lines, busy = [], 0
+    while busy < 3:
+        assert len(lines) < 190, "memory lasted"
+        line = heavy("127.1.9.%d" % (len(lines) // 40 + 1))
+        if line is None:
+            busy += 1
+        else:
+            lines.append(line)
+    mail.logged(r"warning: memory is low with \d+ sessions: \d+ clients "
+                r"turned away", start)
+    # Those who are there are served on.
+    cases.matches(lines[0].say("."), r"^250 2\.0\.0 Ok: queued")
+    for line in lines:
+        line.close()
+    for pid in pids:
+        limit_memory(pid, -1)
+    assert persistent("127.0.0.1")[0] < honest.LIMIT_S
+    cases.equal(pids - set(smtpd_limits()), set(), "a server died")
+
+
 def test_more_clients_than_sessions():
     start = len(mail.log())
     with slow_clients.Crowd(mail.port("smtp"), 600) as crowd:
@@ -94,23 +169,6 @@ def test_256_descriptors():
     cases.run([os.path.join(cases.ROOT, "tests", "instance"), "--",
                sys.executable, os.path.abspath(__file__), "--inside"],
               preexec_fn=few_descriptors)
-
-
-def smtpd_limits():
-    found = {}
-    for pid in os.listdir("/proc"):
-        try:
-            with open("/proc/%s/cmdline" % pid, "rb") as f:
-                words = f.read().split(b"\0")
-            with open("/proc/%s/limits" % pid) as f:
-                limits = f.read()
-        except OSError:
-            continue
-        if words[0].endswith(b"libexec/smtpd") and \
-                os.environ["CHAPPE_CONFIG"].encode() in words:
-            found[pid] = int(re.search(r"Max open files\s+(\d+)",
-                                       limits).group(1))
-    return found
 
 
 HOLD = """

@@ -55,6 +55,46 @@ status_of(void (*fn)(void))
 	return status;
 }
 
+/* With little memory: takes all there is, in small pieces. */
+static void
+use_all_memory(void)
+{
+	const struct rlimit little = { 64 << 20, 64 << 20 };
+	void *pieces[20000];
+	size_t n = 0;
+
+	setrlimit(RLIMIT_AS, &little);
+	mem_reserve(4 << 20);
+	if (mem_low())
+		_exit(10);
+	while (!mem_low()) {
+		if (n == COUNT_OF(pieces))
+			_exit(11);
+		pieces[n++] = mem_alloc(16384);
+	}
+	/* There is some left to go on with. */
+	for (int i = 0; i < 100 && n < COUNT_OF(pieces); i++)
+		pieces[n++] = mem_alloc(16384);
+	if (!mem_low())
+		_exit(12);
+	while (n > 0)
+		mem_free(pieces[--n]);
+	_exit(mem_low() ? 13 : 42);
+}
+
+static void
+a_reserve_for_the_first_failure(void **state)
+{
+	const int status = status_of(use_all_memory);
+
+	(void)state;
+#ifdef __SANITIZE_ADDRESS__
+	skip(); /* it needs more address space than any limit */
+#endif
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 42);
+}
+
 /* The address sanitizer would end the process itself. */
 const char *__asan_default_options(void);
 
@@ -103,6 +143,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(gives_memory),
+		cmocka_unit_test(a_reserve_for_the_first_failure),
 		cmocka_unit_test(no_memory_is_status_75),
 		cmocka_unit_test(a_bug_aborts),
 	};
