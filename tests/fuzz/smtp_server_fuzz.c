@@ -5,10 +5,11 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* All that a session said and did, as text. */
+/* All that a session said and did, as text; apart, since what stands between
+ * two replies is not the same when much comes at once. */
 struct play {
 	struct smtp_server *s;
-	struct buf log;
+	struct buf log, replies;
 	struct buf body; /* of the message being received */
 	bool refuse_data;
 };
@@ -92,7 +93,7 @@ feed(struct play *p, struct span part)
 		part = span_skip(part, n);
 		act(p, &ev);
 		BUG_ON(smtp_server_waiting(p->s));
-		buf_add(&p->log, smtp_server_output(p->s));
+		buf_add(&p->replies, smtp_server_output(p->s));
 		smtp_server_sent(p->s, smtp_server_output(p->s).n);
 	} while (n > 0 || ev.type != SMTP_EVENT_NONE);
 	BUG_ON(part.n > 0 && !smtp_server_closing(p->s));
@@ -117,6 +118,7 @@ play(const struct smtp_server_conf *conf, struct span in, enum split split,
 	    "PLAIN");
 	smtp_server_future_until(p.s, "2026-11-29T00:00:00Z");
 	buf_init(&p.log, 64 << 20);
+	buf_init(&p.replies, 64 << 20);
 	buf_init(&p.body, 1 << 20);
 	while (in.n > 0) {
 		const size_t lf = span_chr(in, '\n');
@@ -129,6 +131,8 @@ play(const struct smtp_server_conf *conf, struct span in, enum split split,
 		in = span_skip(in, n);
 	}
 	buf_add(out, buf_span(&p.log));
+	buf_add(out, buf_span(&p.replies));
+	buf_release(&p.replies);
 	buf_release(&p.log);
 	buf_release(&p.body);
 	smtp_server_free(p.s);
