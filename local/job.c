@@ -250,6 +250,7 @@ begin_work(struct job *j, struct msg_out *m)
 	msg_put_u64(m, F_RCPT_INDEX, to->index);
 	msg_put_u64(m, F_SIZE, j->r->size);
 	msg_put_u64(m, F_CONTENT_AT, j->r->content_at);
+	msg_put(m, F_ENCODING, j->r->encoding);
 	msg_put(m, F_SENDER, j->r->sender);
 	msg_put(m, F_ADDRESS, to->address);
 	msg_put(m, F_ORIG_ADDRESS, to->orig_address);

@@ -16,6 +16,7 @@
 #include "lib/proto/address.h"
 #include "lib/store/deliver.h"
 #include "local/aliases.h"
+#include "local/binary.h"
 #include "local/expand.h"
 
 enum { WAIT_MS = 1 << 30, ANSWER_MS = 60000, NAME_LENGTH = 512,
@@ -33,6 +34,7 @@ struct work {
 	struct msg_in *in;
 	struct log_ctx log;
 	struct delivery d;
+	bool binary; /* it came with BODY=BINARYMIME */
 	uint64_t flags;
 	char user[NAME_LENGTH], home[LIMIT_PATH], mail[LIMIT_PATH];
 	char quota[200]; /* quota_rule */
@@ -259,13 +261,16 @@ follow(struct work *k, const struct expansion *x, struct verdict *v)
 		to_mailbox(k, v);
 }
 
-/* True when the message has been here before: the verdict says so. */
+/* True when the message can't be stored, since it has been here before, or
+ * can't be made what mailboxes hold: the verdict says so. */
 static bool
-loops(struct work *k, struct verdict *v)
+unfit(struct work *k, struct verdict *v)
 {
 	struct err e;
-	const int rc = delivery_loops(&k->d, &e);
+	int rc = delivery_loops(&k->d, &e);
 
+	if (rc == 0 && k->binary)
+		rc = binary_encode(&k->d, &e);
 	if (rc > 0)
 		err_set(&e, ERR_PERM, "5.4.6", "mail forwarding loop for %s",
 		    log_quote(k->d.address, LIMIT_ADDRESS));
@@ -290,7 +295,7 @@ deliver(struct work *k)
 	expansion_init(
 	    &x, span_str(k->user), address_domain_of(k->d.address));
 	x.log = &k->log;
-	if (loops(k, &v))
+	if (unfit(k, &v))
 		goto out;
 	if ((k->flags & (WORK_NO_FORWARD | WORK_VIRTUAL)) == 0 &&
 	    k->home[0] == '/')
@@ -325,7 +330,7 @@ alias(struct work *k)
 	else if (!r.found)
 		v = (struct verdict){ .action = RCPT_SENT,
 			.flags = DONE_ABSENT };
-	else if (!loops(k, &v))
+	else if (!unfit(k, &v))
 		follow(k, &r.expansion, &v);
 	answer(k, &v, &r.expansion, buf_span(&r.owner));
 	alias_result_release(&r);
@@ -343,6 +348,7 @@ read_work(struct work *k, struct msg_in *m, struct err *e)
 	msg_get_str(m, F_MAIL, k->mail, sizeof(k->mail));
 	msg_get_str(m, F_QUOTA, k->quota, sizeof(k->quota));
 	k->flags = msg_get_u64(m, F_FLAGS);
+	k->binary = span_eq(msg_get(m, F_ENCODING, 40), SPAN("BINARYMIME"));
 	k->d = (struct delivery){
 		.content_at = msg_get_u64(m, F_CONTENT_AT),
 		.content_size = msg_get_u64(m, F_SIZE),

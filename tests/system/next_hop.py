@@ -151,6 +151,17 @@ def test_binary_goes_on_byte_for_byte():
         assert not commands(sink, "DATA")
 
 
+def test_binary_is_encoded_for_a_mailbox():
+    word = "x%d" % time.time_ns()
+    submit(head(word) + BINARY, "BODY=BINARYMIME", to=mail.address(2))
+
+    def look():
+        return [t for t in mail.mailbox_texts(2) if word.encode() in t]
+    got = email.message_from_bytes(cases.wait_for("the mail", look)[0])
+    cases.equal(got["Content-Transfer-Encoding"], "base64")
+    assert got.get_payload(decode=True) == BYTES
+
+
 def test_binary_is_encoded():
     with mail.Sink() as sink:
         relay_to(sink)
