@@ -129,7 +129,7 @@ smtp_server_reply(
     struct smtp_server *s, unsigned code, const char *dsn, struct span text)
 {
 	smtp_server_format(s, &s->out, code, dsn, text);
-	if (code == 421 || code == 221)
+	if (code == 421 || code == 521 || code == 221)
 		s->state = STATE_CLOSED;
 }
 

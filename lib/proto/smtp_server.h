@@ -197,7 +197,7 @@ size_t smtp_server_feed(
 /* Answers the event that waits. dsn "" omits the enhanced code. A text with
  * LF in it makes a reply of several lines; other control bytes become '?'.
  * 2xx (3xx) lets the session go on accordingly, 4xx and 5xx refuse and count
- * as an error, 421 and 221 also end the session. 250 to EHLO: text is ignored,
+ * as an error, 421, 521 and 221 also end the session. 250 to EHLO: text is ignored,
  * the engine says what is offered. */
 void smtp_server_answer(
     struct smtp_server *s, unsigned code, const char *dsn, struct span text);

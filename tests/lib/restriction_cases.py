@@ -457,7 +457,7 @@ def write_tables(folder):
         os.chmod(os.path.join(folder, name), 0o644)
 
 
-class _Talk:
+class Talk:
     def __init__(self, port, source):
         self.sock = socket.create_connection(("127.0.0.1", port), TIMEOUT_S,
                                              (source, 0))
@@ -483,7 +483,7 @@ class _Talk:
 def ask(row, port):
     """What is answered."""
     _, source, helo, sender, rcpts, more = row
-    talk = _Talk(port, source)
+    talk = Talk(port, source)
     try:
         commands = ["EHLO " + helo, "MAIL FROM:<%s>" % sender]
         commands += ["RCPT TO:<%s>" % r for r in rcpts.split()]

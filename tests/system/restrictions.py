@@ -214,6 +214,17 @@ def test_lines_of_refusals_and_permissions():
            r"127\.0\.0\.3")
 
 
+def test_521_ends_the_session():
+    d = place.smtpd("smtpd_client_restrictions=reject", "reject_code=521")
+    talk = table.Talk(d.port, "127.0.0.2")
+    talk.reply()
+    for command in ("EHLO h", "MAIL FROM:<s@ok.test>"):
+        cases.equal(talk.say(command)[:3], "250")
+    cases.equal(talk.say("RCPT TO:<%s>" % table.ALICE)[:10], "521 5.7.1 ")
+    cases.equal(talk.file.read(), b"")
+    talk.close()
+
+
 def refused_start(*settings):
     """What a smtpd says that does not start."""
     try:
