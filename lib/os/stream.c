@@ -89,7 +89,10 @@ rearm(struct stream *s)
 			events |= WATCH_READ;
 		break;
 	case SEC_ASKED:
-		/* What comes next is TLS: leave it in the socket. */
+		/* What comes next is TLS: leave it in the socket. Mostly it
+		 * begins at once, and it is not worth to stop watching. */
+		if (s->plain_left == 0 || !s->write_blocked)
+			return;
 		break;
 	case SEC_HANDSHAKE:
 		events |= s->tls_wants;

@@ -10,11 +10,39 @@
 
 /* ---- the transport below an SSL ---- */
 /* OpenSSL's own socket BIO would do but for bytes that were read from the
- * socket before TLS began, and for SIGPIPE. */
+ * socket before TLS began, for SIGPIPE, and for system calls: a record's head
+ * and what follows it are read in one. */
+enum { AHEAD = 4096 };
+
 struct wire {
 	int fd;
-	struct buf prefix;
+	struct buf prefix; /* read, and not yet asked for */
+	bool drained;	   /* the socket had less than was asked for */
 };
+
+static ssize_t
+receive(struct wire *w, void *to, size_t n)
+{
+	const ssize_t got = recv(w->fd, to, n, 0);
+
+	w->drained = got > 0 && (size_t)got < n;
+	return got;
+}
+
+/* Reads more than was asked for, and keeps the rest. */
+static ssize_t
+receive_ahead(struct wire *w, char *out, size_t n)
+{
+	static _Thread_local uint8_t chunk[AHEAD];
+	const ssize_t got = receive(w, chunk, sizeof(chunk));
+	const size_t take = got < (ssize_t)n ? (size_t)got : n;
+
+	if (got <= 0)
+		return got;
+	memcpy(out, chunk, take);
+	buf_add(&w->prefix, span_of(chunk + take, (size_t)got - take));
+	return (ssize_t)take;
+}
 
 static int
 wire_read(BIO *bio, char *out, int n)
@@ -35,7 +63,14 @@ wire_read(BIO *bio, char *out, int n)
 			buf_release(&w->prefix);
 		return (int)take;
 	}
-	got = recv(w->fd, out, (size_t)n, 0);
+	if (w->drained) {
+		/* Once: the loop tells when there is more. */
+		w->drained = false;
+		BIO_set_retry_read(bio);
+		return -1;
+	}
+	got = n < AHEAD ? receive_ahead(w, out, (size_t)n)
+			: receive(w, out, (size_t)n);
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		BIO_set_retry_read(bio);
 	return (int)got;
@@ -107,7 +142,7 @@ tls_wire_new(int fd, struct span prefix)
 	bio = BIO_new(wire_method);
 	BUG_ON(bio == NULL);
 	w->fd = fd;
-	buf_init(&w->prefix, prefix.n);
+	buf_init(&w->prefix, prefix.n < AHEAD ? AHEAD : prefix.n);
 	buf_add(&w->prefix, prefix);
 	BIO_set_data(bio, w);
 	BIO_set_init(bio, 1);
