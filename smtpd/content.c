@@ -94,7 +94,7 @@ content_copies(struct session *s, bool sender, struct span address,
 /* "QID: reject: header Subject: x from N[A]; from=<s> to=<r> proto=ESMTP
  * helo=<h>: 5.7.1 text". */
 static void
-log_hit(struct session *s, const struct check_hit *hit)
+log_hit(struct session *s, const char *whose, const struct check_hit *hit)
 {
 	const struct transaction *tx = s->tx;
 	const bool reject = hit->action == CHECK_REJECT;
@@ -106,7 +106,8 @@ log_hit(struct session *s, const struct check_hit *hit)
 	if (s->helo != NULL)
 		snprintf(helo, sizeof(helo), " helo=<%s>",
 		    log_quote(span_str(s->helo), 200));
-	log_info(&s->log, "%s: %s %s from %s; from=<%s>%s proto=%s%s%s%s%s%s",
+	log_info(&s->log,
+	    "%s%s: %s %s from %s; from=<%s>%s proto=%s%s%s%s%s%s", whose,
 	    check_action_name(hit->action), hit->kind,
 	    log_quote(hit->line, 200), session_client(s),
 	    log_quote(tx->env.sender, 500), to, session_protocol(s), helo,
@@ -127,15 +128,15 @@ note_reject(struct transaction *tx, const struct check_hit *hit)
 	    "message content rejected" : log_quote(hit->text, 500));
 }
 
-static void
-on_hit(void *arg, const struct check_hit *hit)
+void
+content_hit(struct session *s, const char *whose, const struct check_hit *hit)
 {
-	struct session *s = arg;
 	struct transaction *tx = s->tx;
 
 	if (tx->verdict.code != 0 || tx->act.discard)
 		return; /* decided */
-	log_hit(s, hit);
+	if (check_action_name(hit->action)[0] != '\0')
+		log_hit(s, whose, hit);
 	switch (hit->action) {
 	case CHECK_REJECT:
 		note_reject(tx, hit);
@@ -165,6 +166,12 @@ on_hit(void *arg, const struct check_hit *hit)
 	case CHECK_FAILED:
 		break;
 	}
+}
+
+static void
+on_hit(void *arg, const struct check_hit *hit)
+{
+	content_hit(arg, "", hit);
 }
 
 static void

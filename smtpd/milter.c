@@ -7,6 +7,7 @@
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
 #include "lib/mail/milter_client.h"
+#include "lib/mail/checks.h"
 #include "lib/proto/header.h"
 #include "smtpd/session.h"
 
@@ -21,6 +22,9 @@ milter_service_open(struct service *s, struct err *e)
 			       ? c->milter.non_smtpd_milters
 			       : c->smtpd_milters;
 
+	if (maps_open(c->milter.milter_header_checks, &s->milter_checks, e) !=
+	    0)
+		return err_wrap(e, "milter_header_checks");
 	if (maps_open(c->smtpd_milter_maps, &s->milter_maps, e) != 0)
 		return err_wrap(e, "smtpd_milter_maps");
 	return milter_list_open(
@@ -61,6 +65,49 @@ list_of_map(struct session *s, struct milter_list **out)
 	return found;
 }
 
+/* milter_header_checks of a field that a filter adds. */
+static bool
+field_wanted(
+    void *arg, struct span name, struct span value, struct buf *instead)
+{
+	struct session *s = arg;
+	struct check_hit hit = { .action = CHECK_NOTHING };
+	struct buf line, verdict;
+	enum map_result found;
+	struct err e;
+
+	buf_init(&line, LIMIT_HEADER);
+	buf_init(&verdict, LIMIT_TABLE_VALUE);
+	buf_add(&line, name);
+	buf_str(&line, ": ");
+	buf_add(&line, value);
+	found =
+	    maps_get(s->service->milter_checks, buf_span(&line), &verdict, &e);
+	if (found == MAP_FAILED) {
+		log_warning(&s->log, "milter_header_checks: %s", e.text);
+		s->tx->verdict.code = 451;
+		snprintf(
+		    s->tx->verdict.dsn, sizeof(s->tx->verdict.dsn), "4.3.0");
+		snprintf(s->tx->verdict.text, sizeof(s->tx->verdict.text),
+		    "Error: queue file write error");
+	} else if (found == MAP_FOUND &&
+		   !check_parse(buf_span(&verdict), &hit)) {
+		log_warning(&s->log,
+		    "milter_header_checks: unknown action: "
+		    "%s",
+		    log_quote(buf_span(&verdict), 100));
+	}
+	hit.kind = "header";
+	hit.line = buf_span(&line);
+	if (hit.action != CHECK_NOTHING)
+		content_hit(s, "milter-header-", &hit);
+	if (hit.action == CHECK_REPLACE)
+		buf_add(instead, hit.text);
+	buf_release(&line);
+	buf_release(&verdict);
+	return hit.action != CHECK_IGNORE && hit.action != CHECK_STRIP;
+}
+
 static void
 begin(struct session *s)
 {
@@ -71,6 +118,8 @@ begin(struct session *s)
 		.list = service->milters,
 		.log = &s->log,
 		.macro = milter_macro_value,
+		.field =
+		    maps_empty(service->milter_checks) ? NULL : field_wanted,
 		.arg = s,
 	};
 	struct milter_list *own = NULL;
@@ -248,6 +297,12 @@ answered(void *arg, const struct milter_result *r)
 	}
 	if (stage == STAGE_DATA)
 		after_data(s);
+	else if (stage == STAGE_END && s->tx->verdict.code != 0)
+		stage_refuse(s, &(struct refusal){ .code = s->tx->verdict.code,
+				    .dsn = s->tx->verdict.dsn,
+				    .text = span_str(s->tx->verdict.text) });
+	else if (stage == STAGE_END && s->tx->act.discard)
+		stage_pass(s);
 	else if (stage == STAGE_END)
 		milter_apply(s, r->changes, applied);
 	else

@@ -63,7 +63,7 @@ struct service {
 	struct timer *tidy;      /* after handshakes: see tls.c */
 	struct overload overload;
 	struct milter_list *milters; /* smtpd_milters or non_smtpd_milters */
-	struct maps *milter_maps;
+	struct maps *milter_maps, *milter_checks;
 	struct auth_rules auth_rules;
 	struct screen_rules *screen;
 	struct smtp_proxy_place *proxy; /* smtpd_proxy_filter, or NULL */

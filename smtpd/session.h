@@ -237,6 +237,10 @@ int content_copies(struct session *s, bool sender, struct span address,
 void content_add_rcpt(struct session *s, struct span address);
 /* Sets the hooks in tx->fixup_conf. */
 void content_begin(struct session *s);
+/* Logs and notes what a check says; whose: "", or "milter-header-". */
+struct check_hit;
+void content_hit(struct session *s, const char *whose,
+    const struct check_hit *hit);
 /* The message is complete: true when it was refused (and answered). */
 bool content_refuses(struct session *s);
 /* etrn.c */

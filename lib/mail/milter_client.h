@@ -23,8 +23,10 @@
 /* The value of a macro, by its name without braces, appended to out; false if
  * it has none. */
 typedef bool (*milter_macro_fn)(void *arg, struct span name, struct buf *out);
-/* A field that a filter puts into the header; false: it is left out. */
-typedef bool (*milter_field_fn)(void *arg, struct span name, struct span value);
+/* A field that a filter puts into the header; false: it is left out. What is
+ * appended to instead, "Name: value", comes in its place. */
+typedef bool (*milter_field_fn)(
+    void *arg, struct span name, struct span value, struct buf *instead);
 
 struct milter_client_conf {
 	struct loop *loop;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lib/mail/milter_client_impl.h"
 
+#include "lib/base/limits.h"
 #include "lib/base/mem.h"
 
 /*
@@ -135,19 +136,57 @@ change_envelope(struct milter_client *c, const struct milter_event *ev)
 	c->changes_end = &change->next;
 }
 
+/* False: it is left out. *name, *value: as a table may have changed them,
+ * then they point into instead. */
 static bool
-field_wanted(struct milter_client *c, const struct milter_event *ev)
+field_wanted(struct milter_client *c, struct span *name, struct span *value,
+    struct buf *instead)
 {
-	return c->conf.field == NULL ||
-	       c->conf.field(c->conf.arg, ev->name, ev->value);
+	size_t colon;
+
+	if (c->conf.field == NULL)
+		return true;
+	if (!c->conf.field(c->conf.arg, *name, *value, instead))
+		return false;
+	colon = span_chr(buf_span(instead), ':');
+	if (colon == SIZE_MAX)
+		return true;
+	*name = span_slice(buf_span(instead), 0, colon);
+	*value = span_trim(span_skip(buf_span(instead), colon + 1));
+	return true;
+}
+
+/* False: there is no room for it. */
+static bool
+edit_header(struct filter *f, const struct milter_event *ev)
+{
+	struct milter_client *c = f->client;
+	const bool raw =
+	    (milter_protocol(f->engine) & MILTER_LEADING_SPACE) != 0;
+	struct span name = ev->name, value = ev->value;
+	struct buf instead;
+	bool ok = true;
+
+	buf_init(&instead, LIMIT_HEADER_FIELD);
+	if (!field_wanted(c, &name, &value, &instead))
+		ok = true;
+	else if (ev->edit == MILTER_ADD_HEADER)
+		ok = milter_mail_add(
+		    c->mail, name, value, raw && instead.n == 0);
+	else if (ev->edit == MILTER_INSERT_HEADER)
+		ok = milter_mail_insert(
+		    c->mail, ev->index, name, value, raw && instead.n == 0);
+	else
+		ok = milter_mail_change(
+		    c->mail, ev->index, name, value, raw && instead.n == 0);
+	buf_release(&instead);
+	return ok;
 }
 
 void
 message_edit(struct filter *f, const struct milter_event *ev)
 {
 	struct milter_client *c = f->client;
-	const bool raw =
-	    (milter_protocol(f->engine) & MILTER_LEADING_SPACE) != 0;
 	bool ok = true;
 
 	log_event(c->conf.log, "milter", "%s: edit %d %u %s: %s", f->spec->name,
@@ -155,20 +194,14 @@ message_edit(struct filter *f, const struct milter_event *ev)
 	    log_quote(ev->value, 200));
 	switch (ev->edit) {
 	case MILTER_ADD_HEADER:
-		if (field_wanted(c, ev))
-			ok = milter_mail_add(c->mail, ev->name, ev->value, raw);
-		break;
 	case MILTER_INSERT_HEADER:
-		if (field_wanted(c, ev))
-			ok = milter_mail_insert(
-			    c->mail, ev->index, ev->name, ev->value, raw);
+		ok = edit_header(f, ev);
 		break;
 	case MILTER_CHANGE_HEADER:
 		if (ev->value.n == 0)
 			milter_mail_delete(c->mail, ev->index, ev->name);
-		else if (field_wanted(c, ev))
-			ok = milter_mail_change(
-			    c->mail, ev->index, ev->name, ev->value, raw);
+		else
+			ok = edit_header(f, ev);
 		break;
 	case MILTER_REPLACE_BODY:
 		milter_mail_replace(c->mail, ev->value);

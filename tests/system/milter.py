@@ -26,6 +26,12 @@ MAPS = os.path.join(mail.env("CHAPPE_CONFIG"), "milter_maps")
 with open(MAPS, "w") as table:
     table.write("127.0.0.1 %s\n" % B.address)
 os.chmod(MAPS, 0o644)
+CHECKS = os.path.join(mail.env("CHAPPE_CONFIG"), "milter_checks")
+with open(CHECKS, "w") as table:
+    table.write("/^X-Drop:/ IGNORE\n/^X-Change: (.*)/ REPLACE X-Changed: $1!\n"
+                "/^X-Bad:/ REJECT 5.7.9 bad header\n/^X-Hold:/ HOLD odd\n"
+                "/^X-Lose:/ DISCARD\n/^X-Warn:/ WARN careful\n")
+os.chmod(CHECKS, 0o644)
 PORT = more_smtpds.start({
     "one": {"smtpd_milters": A.address,
             "milter_connect_macros": "j {daemon_name} v _ {client_addr} "
@@ -47,6 +53,8 @@ PORT = more_smtpds.start({
                  "milter_default_action": "tempfail"},
     "hold": {"smtpd_milters": DEAD, "milter_default_action": "quarantine"},
     "shutdown": {"smtpd_milters": DEAD},
+    "checks": {"smtpd_milters": A.address,
+               "milter_header_checks": "pcre:" + CHECKS},
     "tls": {"smtpd_milters": A.address, "smtpd_sasl_auth_enable": "yes"},
 })
 
@@ -530,6 +538,33 @@ def test_change_sender():
     since = len(ss.log())
     code, text = send(sender="old@elsewhere.test")
     ss.logged(text.rsplit(" ", 1)[1] + ": from=<>, size=", since)
+
+
+def test_milter_header_checks():
+    start_over()
+    since = len(ss.log())
+    A.edits = [mp.add_header("X-Drop", "1"), mp.add_header("X-Keep", "1"),
+               mp.insert_header(1, "X-Change", "it"),
+               mp.add_header("X-Warn", "1")]
+    raw = header(delivered("checks"))
+    assert b"X-Drop" not in raw and b"X-Change:" not in raw, raw
+    cases.contains(raw, b"\r\nX-Changed: it!\r\nFrom:")
+    assert raw.endswith(b"X-Keep: 1\r\nX-Warn: 1\r\n"), raw
+    ss.logged(r": milter-header-warning: header X-Warn: 1 from localhost"
+              r"\[127.0.0.1\]; from=<a@elsewhere.test> to=<%s> proto=ESMTP "
+              r"helo=<client.test>: careful$" % mail.address(1), since)
+    A.edits = [mp.change_header(1, "X-Bad", "1")]
+    cases.equal(send("checks"), (550, "5.7.9 bad header"))
+    ss.logged(": milter-header-reject: header X-Bad: 1 from .*: 5.7.9 bad "
+              "header$", since)
+    A.edits = [mp.add_header("X-Lose", "1")]
+    word = ss.token()
+    cases.equal(send("checks", word=word)[0], 250)
+    A.edits = [mp.add_header("X-Hold", "1")]
+    qid = send("checks")[1].rsplit(" ", 1)[1]
+    cases.wait_for("hold", lambda: qid in held())
+    cases.run(["postsuper", "-d", qid])
+    cases.equal(ss.with_token(ss.MAILBOXES[0], word), [])
 
 
 def test_progress_and_verdict_after_changes():
