@@ -1,16 +1,23 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "auth/external.h"
 
+#include <string.h>
+
+/* Tables have their keys in lower case. */
 static int
 look_up(struct maps *maps, const char *key, char *out, struct err *e)
 {
+	uint8_t folded[512];
+	const size_t n = strlen(key);
 	struct buf value;
 	int rc = 0;
 
-	if (key[0] == '\0')
+	if (n == 0 || n > sizeof(folded))
 		return 0;
+	for (size_t i = 0; i < n; i++)
+		folded[i] = ascii_lower((uint8_t)key[i]);
 	buf_init(&value, LIMIT_TABLE_VALUE);
-	switch (maps_get(maps, span_str(key), &value, e)) {
+	switch (maps_get(maps, span_of(folded, n), &value, e)) {
 	case MAP_FOUND:
 		rc = span_copy(span_trim(buf_span(&value)), out,
 		    AUTH_NAME_MAX + 1);
