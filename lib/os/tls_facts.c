@@ -252,22 +252,79 @@ end_point_digest(const X509 *cert)
 	return md != NULL ? md : EVP_sha256();
 }
 
-static bool
-end_point(SSL *ssl, struct buf *out)
+static unsigned
+digest_end_point(const X509 *cert, uint8_t digest[EVP_MAX_MD_SIZE])
 {
-	const X509 *cert = SSL_is_server(ssl) ? SSL_get_certificate(ssl)
-					      : SSL_get0_peer_certificate(ssl);
+	unsigned n;
+
+	if (cert == NULL ||
+	    X509_digest(cert, end_point_digest(cert), digest, &n) != 1)
+		return 0;
+	return n;
+}
+
+/* A server with several certificates does not know later which of them a
+ * resumed session began with: its tickets say so. */
+static int
+on_ticket_made(SSL *ssl, void *arg)
+{
 	uint8_t digest[EVP_MAX_MD_SIZE];
 	unsigned n;
 
-	/* A server with several certificates does not know which of them a
-	 * resumed session began with. */
-	if (cert == NULL || (SSL_is_server(ssl) && SSL_session_reused(ssl)))
-		return false;
-	if (X509_digest(cert, end_point_digest(cert), digest, &n) != 1)
-		return false;
+	(void)arg;
+	if (SSL_session_reused(ssl))
+		return 1;
+	n = digest_end_point(SSL_get_certificate(ssl), digest);
+	return SSL_SESSION_set1_ticket_appdata(
+	    SSL_get_session(ssl), digest, n);
+}
+
+static SSL_TICKET_RETURN
+on_ticket_read(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
+    size_t name_n, SSL_TICKET_STATUS status, void *arg)
+{
+	(void)ssl;
+	(void)session;
+	(void)name;
+	(void)name_n;
+	(void)arg;
+	if (status == SSL_TICKET_SUCCESS)
+		return SSL_TICKET_RETURN_USE;
+	return status == SSL_TICKET_SUCCESS_RENEW
+		   ? SSL_TICKET_RETURN_USE_RENEW
+		   : SSL_TICKET_RETURN_IGNORE_RENEW;
+}
+
+void
+tls_binding_keep(SSL_CTX *ctx)
+{
+	SSL_CTX_set_session_ticket_cb(
+	    ctx, on_ticket_made, on_ticket_read, NULL);
+}
+
+static bool
+end_point(SSL *ssl, struct buf *out)
+{
+	uint8_t digest[EVP_MAX_MD_SIZE];
+	unsigned n;
+
+	if (SSL_is_server(ssl) && SSL_session_reused(ssl)) {
+		void *kept = NULL;
+		size_t size = 0;
+
+		if (SSL_SESSION_get0_ticket_appdata(
+			SSL_get_session(ssl), &kept, &size) != 1 ||
+		    size == 0)
+			return false;
+		buf_add(out, span_of(kept, size));
+		return true;
+	}
+	n = digest_end_point(SSL_is_server(ssl)
+				 ? SSL_get_certificate(ssl)
+				 : SSL_get0_peer_certificate(ssl),
+	    digest);
 	buf_add(out, span_of(digest, n));
-	return true;
+	return n > 0;
 }
 
 bool

@@ -252,6 +252,7 @@ set_sessions(struct tls_ctx *ctx, const struct tls_server_options *o)
 	} else {
 		SSL_CTX_set_timeout(ctx->ssl, (long)o->ticket_lifetime_s);
 		SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx->ssl, tls_ticket_key);
+		tls_binding_keep(ctx->ssl);
 		/* Mail clients keep one session, if any. */
 		SSL_CTX_set_num_tickets(ctx->ssl, 1);
 	}

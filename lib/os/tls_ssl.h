@@ -75,6 +75,8 @@ void tls_facts_get(SSL *ssl, struct tls_facts *out);
 bool tls_cert_get(SSL *ssl, const char *digest, struct tls_cert *out);
 /* As stream_tls_binding. */
 bool tls_binding_get(SSL *ssl, enum tls_binding kind, struct buf *out);
+/* Has tickets carry what a session's end point was. */
+void tls_binding_keep(SSL_CTX *ctx);
 /* What went wrong in the last call, which returned rc. Always -1; temporary,
  * 4.7.5 (RFC 7817: cryptographic failure) unless the connection was lost. */
 int tls_err(SSL *ssl, int rc, const char *what, struct err *e);

@@ -99,7 +99,8 @@ def options(**values):
 
 def s_client(*argv, service="smtp", status=0, say="QUIT\n"):
     where = "127.0.0.1:%d" % smtp.port(service)
-    how = () if service == "submissions" else ("-starttls", "smtp")
+    how = () if service in ("submissions", "imaps") else (
+        "-starttls", "smtp")
     done = cases.run(("openssl", "s_client", "-connect", where, "-crlf",
                       "-ign_eof") + how + argv, input=say, status=status)
     return done.stdout + done.stderr
@@ -215,6 +216,18 @@ def test_resumption_by_any_process():
     cases.equal(reused, 10)
     assert maker not in processes
     # Another service does not take it: it may trust others.
+    cases.contains(s_client("-sess_in", path("session"),
+                            service="submissions"), "\nNew, ")
+
+
+def test_imap_resumes_too():
+    options()
+    say = "a LOGOUT\n"
+    cases.contains(s_client("-sess_out", path("session"), service="imaps",
+                            say=say), "\nNew, ")
+    for _ in range(3):
+        cases.contains(s_client("-sess_in", path("session"), service="imaps",
+                                say=say), "\nReused, ")
     cases.contains(s_client("-sess_in", path("session"),
                             service="submissions"), "\nNew, ")
 

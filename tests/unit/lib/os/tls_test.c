@@ -440,6 +440,39 @@ resumes_by_tickets(void **state)
 	}
 }
 
+/* The same end point as in the session's first connection, by whichever
+ * certificate that was. */
+static void
+resumed_sessions_keep_their_end_point(void **state)
+{
+	static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
+	struct world *w = *state;
+	uint8_t digest[EVP_MAX_MD_SIZE];
+	unsigned n;
+	struct buf b;
+
+	buf_init(&b, 64);
+	for (size_t i = 0; i < COUNT_OF(versions); i++) {
+		char sigalgs[] = "RSA-PSS+SHA256";
+
+		SSL_CTX_set_min_proto_version(w->client_ctx, versions[i]);
+		SSL_CTX_set_max_proto_version(w->client_ctx, versions[i]);
+		SSL_CTX_set1_sigalgs_list(w->client_ctx, sigalgs);
+		X509_digest(made[RSA_CERT].cert, EVP_sha256(), digest, &n);
+		forget_session(w);
+		for (int round = 0; round < 3; round++) {
+			assert_true(connect_to(w, &plain, NULL));
+			assert_int_equal(resumed(w), round > 0);
+			buf_reset(&b);
+			assert_true(stream_tls_binding(
+			    w->server, TLS_BINDING_END_POINT, &b));
+			assert_true(
+			    span_eq(buf_span(&b), span_of(digest, n)));
+		}
+	}
+	buf_release(&b);
+}
+
 /* keys: a letter for each. */
 static void
 set_keys(const char *letters)
@@ -599,6 +632,7 @@ main(void)
 		TLS_TEST(refuses_old_protocols_by_default),
 		cmocka_unit_test(refuses_options_that_mean_nothing),
 		TLS_TEST(resumes_by_tickets),
+		TLS_TEST(resumed_sessions_keep_their_end_point),
 		TLS_TEST(keys_of_tickets_change_places),
 		cmocka_unit_test(checks_ticket_keys_and_ciphers),
 		TLS_TEST(knows_client_certificates),
