@@ -83,6 +83,11 @@ struct smtp_turn {
 	struct smtp_event *out;
 };
 
+enum { SMTP_SERVER_HELD_MAX = 16384 /* one refusal with its footer */ };
+
+/* The reply to EHLO and LHLO. */
+void smtp_server_reply_hello(struct smtp_server *s);
+
 /* Adds a reply, of several lines if the text has LF in it, to out. */
 void smtp_server_format(struct smtp_server *s, struct buf *out, unsigned code,
     const char *dsn, struct span text);

@@ -21,12 +21,12 @@ os.chdir(cases.ROOT)
 NO_CODE = {"lib/daemon/daemon.h", "lib/base/limits.h", "lib/base/list.h",
            "lib/base/mem.h", "lib/ipc/schema.h", "lib/daemon/programs.h"}
 # What reads bytes that others wrote.
-PARSERS = {"address", "header", "mime", "smtp_cmd", "smtp_server",
+PARSERS = {"proxy_header", "smtp_xattr", "downgrade", "address", "header", "mime", "smtp_cmd", "smtp_server",
            "smtp_client", "imap_server", "base64", "date", "record"}
 # Where each of them is fed byte by byte: its unit test, and what does it.
 BY_BYTE = {
     "lib/proto/smtp_cmd": "cut_anywhere(void",
-    "lib/proto/smtp_server": "bytewise < 2",
+    "lib/proto/smtp_server": "smtp_server_play.h",
     "lib/proto/smtp_client": "bytewise < 2",
     "lib/proto/imap_lex": "reads_byte_by_byte(void",
     "lib/proto/imap_cmd": "cut_anywhere(void",
@@ -46,7 +46,8 @@ BY_SYSTEM_TEST = {
     "qmgr/journal": "queue_fault", "qmgr/seal": "group_commit",
     "qmgr/segments": "group_commit",
     "qmgr/agents": "queue", "smtpd/service": "smtpd",
-    "smtpd/session": "smtp", "smtpd/tls": "tls",
+    "smtpd/session": "smtp", "smtpd/protocol": "talk",
+    "smtpd/xclient": "talk", "local/binary": "next_hop", "smtpd/tls": "tls",
 }
 
 
@@ -99,6 +100,8 @@ def test_each_part_of_a_daemon_has_a_test():
 
 
 def test_parsers_are_fed_byte_by_byte():
+    cases.contains(read("tests/unit/lib/proto/smtp_server_play.h"),
+                   "bytewise < 2")
     for module, does in BY_BYTE.items():
         cases.contains(read("tests/unit/%s_test.c" % module), does)
 
