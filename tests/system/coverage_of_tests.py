@@ -40,7 +40,9 @@ BY_BYTE = {
 # shown by a system test only.
 BY_SYSTEM_TEST = {
     "auth/pam": "privileged", "auth/pool": "auth", "auth/worker": "auth",
-    "auth/setup": "auth", "imapd/login": "imap", "imapd/spawn": "imap",
+    "auth/setup": "auth", "auth/exchange": "auth",
+    "auth/app_uses": "auth_clients", "auth/oauth": "auth_clients",
+    "auth/dovecot": "auth_dovecot", "imapd/login": "imap", "imapd/spawn": "imap",
     "local/aliases": "aliases", "local/forker": "privileged",
     "local/job": "forward", "local/pool": "privileged",
     "qmgr/journal": "queue_fault", "qmgr/seal": "group_commit",
