@@ -345,6 +345,7 @@ static void
 page_read(struct work *work)
 {
 	struct message *m = CONTAINER_OF(work, struct message, work);
+	struct qmgr *q = m->q;
 	bool more = false;
 
 	m->busy = false;
@@ -367,8 +368,8 @@ page_read(struct work *work)
 	scheduler_loaded(m->q->sched, &m->sched, more);
 	if (m->edit != EDIT_NONE)
 		message_withdraw(m);
-	message_step(m);
-	qmgr_pump_soon(m->q);
+	message_step(m); /* which may be its end */
+	qmgr_pump_soon(q);
 }
 
 /* ---- without the file ---- */
