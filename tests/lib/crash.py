@@ -113,9 +113,9 @@ class Instance(instance.Instance):
             self._wait_for(name, port, deadline)
 
     def part(self, name):
-        """Names of the files in a part of the queue."""
+        """Names of the messages in a part of the queue."""
         return [f for _, _, files in os.walk(os.path.join(self.queue, name))
-                for f in files]
+                for f in files if f[0] not in ".s"]
 
 
 class Away:
