@@ -49,6 +49,8 @@ BY_SYSTEM_TEST = {
     "qmgr/segments": "group_commit",
     "qmgr/agents": "queue", "smtpd/service": "smtpd",
     "smtpd/session": "smtp", "smtpd/protocol": "talk",
+    "smtpd/limits": "limits_clients", "smtpd/outbound": "outbound",
+    "smtpd/overload": "overload", "smtpd/screen": "screen",
     "smtpd/xclient": "talk", "local/binary": "next_hop", "smtpd/tls": "tls",
 }
 
