@@ -263,8 +263,8 @@ bad_sets(void **state)
 	static const char *const rows[] = { "", "{}", "[]", "{\"keys\":[]}",
 		"{\"keys\":[{\"kty\":\"oct\",\"k\":\"c2hvcnQ\"}]}",
 		"{\"keys\":[{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"}]}",
-		"{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AA\","
-		"\"y\":\"AA\"}]}",
+		("{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AA\","
+		 "\"y\":\"AA\"}]}"),
 		"{\"keys\":[{}]}" };
 	struct err e;
 
