@@ -36,6 +36,8 @@ def test_a_process_for_each_core():
     try:
         cases.wait_for("%d processes" % CORES, all_there)
         assert len(processes(start)) == CORES, processes(start)
+        cases.wait_for("all of them in the log", lambda: sum(
+            processes(start).values()) == len(held))
         # Now that all run, each has its share of new ones.
         second = len(mail.log())
         for _ in range(20 * CORES):
