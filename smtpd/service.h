@@ -61,6 +61,7 @@ struct service {
 	struct shared_table *shared; /* what all servers know of clients */
 	struct timer *statistics;
 	struct timer *tidy;      /* after handshakes: see tls.c */
+	unsigned untidy;         /* handshakes since the last time */
 	struct overload overload;
 	struct milter_list *milters; /* smtpd_milters or non_smtpd_milters */
 	struct maps *milter_maps, *milter_checks;

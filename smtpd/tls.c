@@ -11,7 +11,7 @@
 #include "lib/os/tls_tickets.h"
 #include "smtpd/session.h"
 
-enum { TIDY_MS = 3000 };
+enum { TIDY_MS = 500, TIDY_COUNT = 256 };
 
 /* ---- parameters ---- */
 
@@ -284,7 +284,9 @@ log_certificate(struct session *s, unsigned bits)
 static void
 on_tidy(void *arg)
 {
-	(void)arg;
+	struct service *service = arg;
+
+	service->untidy = 0;
 	malloc_trim(0);
 }
 
@@ -293,6 +295,8 @@ tidy_later(struct service *service)
 {
 	if (service->tidy == NULL)
 		service->tidy = timer_new(service->loop, on_tidy, service);
+	if (++service->untidy >= TIDY_COUNT)
+		on_tidy(service);
 	if (!timer_active(service->tidy))
 		timer_start(service->tidy, TIDY_MS);
 }
