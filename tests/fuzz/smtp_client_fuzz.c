@@ -70,16 +70,26 @@ act(struct play *p, const struct smtp_client_event *ev)
 	}
 }
 
+/* flags: what the message wants beside being sent. */
 static void
-play(const struct smtp_client_conf *conf, struct span in, size_t step,
-    struct buf *out)
+play(const struct smtp_client_conf *conf, uint8_t flags, struct span in,
+    size_t step, struct buf *out)
 {
+	const struct smtp_client_dsn dsn[RCPTS] = {
+		{ .notify = 2, .orcpt = SPAN("rfc822;a+b@c") }
+	};
 	struct play p = { .c = smtp_client_new(conf) };
 
 	p.m = (struct smtp_client_message){ .sender = SPAN("s@y"),
 		.rcpts = rcpts,
 		.rcpt_count = RCPTS,
-		.size = 100 };
+		.size = 4,
+		.binary = flags & 16,
+		.smtputf8 = flags & 32,
+		.requiretls = flags & 64,
+		.ret_hdrs = flags & 128,
+		.envid = SPAN("x=y"),
+		.dsn = dsn };
 	buf_init(&p.log, 64 << 20);
 	while (in.n > 0) {
 		struct span part = span_slice(in, 0, step);
@@ -116,8 +126,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	conf.password = "password";
 	buf_init(&a, 64 << 20);
 	buf_init(&b, 64 << 20);
-	play(&conf, span_skip(in, 1), 1, &a);
-	play(&conf, span_skip(in, 1), size, &b);
+	play(&conf, data[0], span_skip(in, 1), 1, &a);
+	play(&conf, data[0], span_skip(in, 1), size, &b);
 	BUG_ON(!span_eq(buf_span(&a), buf_span(&b)));
 	buf_release(&a);
 	buf_release(&b);
