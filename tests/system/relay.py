@@ -24,7 +24,7 @@ def logged(qid, pattern):
 
 
 def test_message_arrives_as_sent():
-    body = b"To: x\r\nSubject: s\r\n\r\n.\r\n..\r\n.x\r\nGr\xc3\xbc\xc3\x9fe\r\n"
+    body = b"To: x@elsewhere.test\r\nSubject: s\r\n\r\n.\r\n..\r\n.x\r\nGr\xc3\xbc\xc3\x9fe\r\n"
     with mail.Sink() as sink:
         relay_to(sink)
         qid = mail.send(body, TO)
