@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "smtpd/milter.h"
 
-#include <netinet/in.h>
 #include <stdio.h>
 
 #include "lib/base/limits.h"
@@ -312,8 +311,6 @@ answered(void *arg, const struct milter_result *r)
 static void
 ask_connect(struct session *s)
 {
-	struct sockaddr_storage peer = { 0 };
-	socklen_t len = sizeof(peer);
 	char name[SOCK_ADDR_TEXT + 2];
 	const bool known = s->name != NULL && strcmp(s->name, "unknown") != 0;
 
@@ -322,19 +319,13 @@ ask_connect(struct session *s)
 		    MILTER_FAMILY_INET, 0, SPAN("127.0.0.1"), answered, s);
 		return;
 	}
-	if (getpeername(stream_fd(s->stream), (struct sockaddr *)&peer, &len) !=
-	    0)
-		peer.ss_family = AF_UNSPEC;
 	snprintf(name, sizeof(name), "[%s]", s->addr);
 	buf_reset(&s->milter->words);
 	buf_str(&s->milter->words, known ? s->name : name);
 	milter_client_connect(s->milter->client, buf_span(&s->milter->words),
 	    strchr(s->addr, ':') != NULL ? MILTER_FAMILY_INET6
 					 : MILTER_FAMILY_INET,
-	    peer.ss_family == AF_INET || peer.ss_family == AF_INET6
-		? sock_addr_port((struct sockaddr *)&peer)
-		: 0,
-	    span_str(s->addr), answered, s);
+	    s->port, span_str(s->addr), answered, s);
 }
 
 /* The path and the parameters of MAIL or RCPT as words. */

@@ -2,6 +2,7 @@
 #include "smtpd/milter.h"
 
 #include <netinet/in.h>
+#include <strings.h>
 
 #include "lib/base/mem.h"
 #include "smtpd/session.h"
@@ -24,7 +25,7 @@ text(struct buf *out, const char *value)
 static const char *
 client_name(const struct session *s)
 {
-	return s->name != NULL ? s->name : "unknown";
+	return s->local ? "localhost" : s->name != NULL ? s->name : "unknown";
 }
 
 static const char *
@@ -33,29 +34,24 @@ client_addr(const struct session *s)
 	return s->local ? "127.0.0.1" : s->addr;
 }
 
-/* One end of the connection. */
-static bool
-end_of(struct session *s, bool peer, struct sockaddr_storage *out)
+static const char *
+client_ptr(const struct session *s)
 {
-	socklen_t len = sizeof(*out);
-	struct sockaddr *addr = (struct sockaddr *)out;
-	const int fd = stream_fd(s->stream);
-
-	if ((peer ? getpeername(fd, addr, &len)
-		  : getsockname(fd, addr, &len)) != 0)
-		return false;
-	return out->ss_family == AF_INET || out->ss_family == AF_INET6;
+	return s->local			 ? "localhost"
+	       : s->reverse_name != NULL ? s->reverse_name
+					 : "unknown";
 }
 
+/* Our own end of the connection, as XCLIENT or the PROXY header have it. */
 static bool
-put_port(struct session *s, bool peer, struct buf *out)
+own_end(struct session *s, struct sockaddr_storage *out)
 {
-	struct sockaddr_storage addr;
+	socklen_t len = sizeof(*out);
 
-	buf_fmt(out, "%u",
-	    end_of(s, peer, &addr) ? sock_addr_port((struct sockaddr *)&addr)
-				   : 0);
-	return true;
+	if (getsockname(stream_fd(s->stream), (struct sockaddr *)out, &len) !=
+	    0)
+		return false;
+	return out->ss_family == AF_INET || out->ss_family == AF_INET6;
 }
 
 static bool
@@ -85,7 +81,10 @@ macro_daemon_name(struct session *s, struct buf *out)
 static bool
 macro_client(struct session *s, struct buf *out)
 {
-	buf_fmt(out, "%s [%s]", client_name(s), client_addr(s));
+	const char *ptr = client_ptr(s);
+
+	buf_fmt(out, "%s [%s]%s", ptr, client_addr(s),
+	    strcasecmp(ptr, client_name(s)) != 0 ? " (may be forged)" : "");
 	return true;
 }
 
@@ -105,17 +104,27 @@ macro_client_name(struct session *s, struct buf *out)
 }
 
 static bool
+macro_client_ptr(struct session *s, struct buf *out)
+{
+	return text(out, client_ptr(s));
+}
+
+static bool
 macro_client_port(struct session *s, struct buf *out)
 {
-	return put_port(s, true, out);
+	buf_fmt(out, "%u", s->port);
+	return true;
 }
 
 static bool
 macro_client_resolve(struct session *s, struct buf *out)
 {
-	const bool known = strcmp(client_name(s), "unknown") != 0;
+	const char *words[] = { [RESTRICT_NAME_OK] = "OK",
+		[RESTRICT_NAME_TEMP] = "TEMP",
+		[RESTRICT_NAME_PERM] = "FAIL",
+		[RESTRICT_NAME_FORGED] = "FORGED" };
 
-	return text(out, known ? "OK" : "FAIL");
+	return text(out, s->local ? "OK" : words[s->name_status]);
 }
 
 static bool
@@ -124,7 +133,9 @@ macro_daemon_addr(struct session *s, struct buf *out)
 	struct sockaddr_storage addr;
 	char buf[SOCK_ADDR_TEXT];
 
-	if (!end_of(s, false, &addr))
+	if (s->dest_addr != NULL)
+		return text(out, s->dest_addr);
+	if (!own_end(s, &addr))
 		return false;
 	sock_addr_text((struct sockaddr *)&addr, buf);
 	return text(out, buf);
@@ -133,7 +144,27 @@ macro_daemon_addr(struct session *s, struct buf *out)
 static bool
 macro_daemon_port(struct session *s, struct buf *out)
 {
-	return put_port(s, false, out);
+	struct sockaddr_storage addr;
+	unsigned port = s->dest_port;
+
+	if (port == 0 && own_end(s, &addr))
+		port = sock_addr_port((struct sockaddr *)&addr);
+	buf_fmt(out, "%u", port);
+	return true;
+}
+
+static bool
+macro_cert_subject(struct session *s, struct buf *out)
+{
+	return s->ccert != NULL && s->ccert->trusted &&
+	       text(out, s->ccert->subject);
+}
+
+static bool
+macro_cert_issuer(struct session *s, struct buf *out)
+{
+	return s->ccert != NULL && s->ccert->trusted &&
+	       text(out, s->ccert->issuer);
 }
 
 static bool
@@ -173,6 +204,15 @@ static bool
 macro_auth_authen(struct session *s, struct buf *out)
 {
 	return text(out, s->sasl_user);
+}
+
+static bool
+macro_auth_author(struct session *s, struct buf *out)
+{
+	if (s->tx == NULL || s->tx->sasl_sender.n == 0)
+		return false;
+	buf_add(out, s->tx->sasl_sender);
+	return true;
 }
 
 /* The null sender's address is there, and empty. */
@@ -265,14 +305,17 @@ static const struct {
 	{ "daemon_port", macro_daemon_port },
 	{ "client_addr", macro_client_addr },
 	{ "client_name", macro_client_name },
-	{ "client_ptr", macro_client_name },
+	{ "client_ptr", macro_client_ptr },
 	{ "client_port", macro_client_port },
 	{ "client_resolve", macro_client_resolve },
 	{ "tls_version", macro_tls_version },
 	{ "cipher", macro_cipher },
 	{ "cipher_bits", macro_cipher_bits },
+	{ "cert_subject", macro_cert_subject },
+	{ "cert_issuer", macro_cert_issuer },
 	{ "auth_type", macro_auth_type },
 	{ "auth_authen", macro_auth_authen },
+	{ "auth_author", macro_auth_author },
 	{ "mail_addr", macro_mail_addr },
 	{ "mail_host", macro_mail_host },
 	{ "mail_mailer", macro_mail_mailer },

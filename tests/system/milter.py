@@ -55,6 +55,8 @@ PORT = more_smtpds.start({
     "shutdown": {"smtpd_milters": DEAD},
     "checks": {"smtpd_milters": A.address,
                "milter_header_checks": "pcre:" + CHECKS},
+    "xclient": {"smtpd_milters": A.address,
+                "smtpd_authorized_xclient_hosts": "127.0.0.0/8"},
     "tls": {"smtpd_milters": A.address, "smtpd_sasl_auth_enable": "yes"},
 })
 
@@ -174,6 +176,20 @@ def test_tls_and_login_macros():
     cases.matches(m["helo"][0]["{cipher_bits}"], r"^(128|256)$")
     cases.equal(m["mail"][0]["{auth_authen}"], mail.user(1))
     assert m["mail"][0]["{auth_type}"] in ("PLAIN", "LOGIN")
+
+
+def test_xclient_is_another_client():
+    start_over()
+    with more_smtpds.session(PORT["xclient"]) as s:
+        code, text = s.docmd("XCLIENT", "NAME=far.test ADDR=192.0.2.7 "
+                             "PORT=1234 DESTADDR=192.0.2.9 DESTPORT=25")
+        cases.equal(code, 220, text)
+        s.ehlo("far.test")
+        s.mail("a@elsewhere.test")
+    cases.equal(A.last().of("connect"), [b"far.test\0004\x04\xd2192.0.2.7\0"])
+    m = A.last().macros["connect"][0]
+    cases.contains(m["_"], "[192.0.2.7]")
+    cases.equal(m["{daemon_addr}"], "192.0.2.9")
 
 
 def test_a_filter_chooses_its_macros():
