@@ -157,7 +157,7 @@ keep_envelope(struct queue_message *m)
 	struct span *const copies[] = { &env->sender, &env->dsn_envid,
 		&env->encoding, &env->client_name, &env->client_addr,
 		&env->helo, &env->protocol, &env->sasl_user, &env->sasl_method,
-		&env->message_id };
+		&env->message_id, &env->filter };
 
 	for (size_t i = 0; i < COUNT_OF(copies); i++)
 		if (copies[i]->n > 0)
