@@ -44,6 +44,8 @@ BY_SYSTEM_TEST = {
     "auth/app_uses": "auth_clients", "auth/oauth": "auth_clients",
     "auth/quotas": "quota", "auth/dovecot": "auth_dovecot", "imapd/login": "imap", "imapd/spawn": "imap",
     "local/aliases": "aliases", "local/forker": "privileged",
+    "pickup/intake": "milter_local", "smtpd/milter": "milter",
+    "smtpd/proxy": "proxy_filter",
     "local/job": "forward", "local/pool": "privileged",
     "pickup/actions": "content", "pickup/intake": "content",
     "qmgr/journal": "queue_fault", "qmgr/seal": "group_commit",

@@ -15,6 +15,7 @@
 #include <pthread.h>
 
 #include "lib/base/mem.h"
+#include "lib/mail/milter_run.h"
 #include "lib/os/sock.h"
 #include "lib/os/work.h"
 
@@ -242,6 +243,33 @@ one_that_is_not_there_has_its_default(void **state)
 	milter_list_free(&list);
 }
 
+static void
+macros_of_local_mail(void **state)
+{
+	static const struct {
+		const char *name, *value; /* NULL: it has none */
+	} rows[] = { { "i", "QID" }, { "j", "host" },
+		{ "_", "localhost [127.0.0.1]" }, { "mail_addr", "a@b" },
+		{ "rcpt_addr", NULL }, { "auth_type", NULL } };
+	struct milter_settings s = settings;
+
+	(void)state;
+	s.milter_macro_v = "v";
+	s.milter_macro_daemon_name = "d";
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct buf b;
+
+		buf_init(&b, 100);
+		assert_int_equal(
+		    milter_run_macro(&s, "host", "QID", SPAN("a@b"), SPAN_EMPTY,
+			span_str(rows[i].name), &b),
+		    rows[i].value != NULL);
+		if (rows[i].value != NULL)
+			assert_string_equal(buf_cstr(&b), rows[i].value);
+		buf_release(&b);
+	}
+}
+
 static int
 begin(void **state)
 {
@@ -268,6 +296,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(asks_from_beginning_to_end),
 		cmocka_unit_test(one_that_is_not_there_has_its_default),
+		cmocka_unit_test(macros_of_local_mail),
 	};
 
 	return cmocka_run_group_tests_name("milter_client", tests, begin, end);
