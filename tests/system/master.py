@@ -151,9 +151,10 @@ def test_processes_on_demand_and_at_boot():
         cases.equal(start["args"], ["arg"])
         cases.equal(start["kinds"], "inet")
         cases.equal(start["uid"], ipc.UID)
-        # 0 to 2, control, listener, the slot's lock; and listdir's own.
-        cases.equal(start["descriptors"][:6], [0, 1, 2, 3, 4, 5])
-        cases.equal(len(start["descriptors"]), 7)
+        # 0 to 2, control, listener, the slot's lock, the shared table; and
+        # listdir's own.
+        cases.equal(start["descriptors"][:7], [0, 1, 2, 3, 4, 5, 6])
+        cases.equal(len(start["descriptors"]), 8)
         d = master_house.Client(h.port)
         cases.equal(d.pid, c.pid, "one process serves both")
         assert c.works() and d.works()

@@ -61,6 +61,10 @@ def run(setting):
         ok = True
     except AssertionError:
         print("missing: %s" % sender.missing()[:20])
+        if away.sink:
+            print("missing elsewhere: %s" %
+                  waiting.missing_of(away.subjects())[:20])
+        print(mail.queue()[-3000:])
         print(mail.log()[-3000:])
         raise
     finally:
