@@ -184,6 +184,9 @@ class Sink:
         class Server(socketserver.ThreadingTCPServer):
             allow_reuse_address = True
             daemon_threads = True
+            # With the usual 5 the kernel drops the last packet of a
+            # handshake under load, and the client waits for a greeting.
+            request_queue_size = 200
 
         self.server = Server((host, port), Handler)
         self.port = self.server.server_address[1]

@@ -9,6 +9,7 @@ mail is for a next hop that does not answer: by group commit its files are
 lost, and come back from the journal."""
 
 import os
+import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(
@@ -64,7 +65,11 @@ def run(setting):
         if away.sink:
             print("missing elsewhere: %s" %
                   waiting.missing_of(away.subjects())[:20])
-        print(mail.queue()[-3000:])
+        waits = mail.queue()
+        print(waits[-3000:])
+        ids = re.findall(r"^([0-9A-F]{11,15})", waits, re.M)
+        print("".join(line for line in mail.log().splitlines(True)
+                      if any(i in line for i in ids))[-3000:])
         print(mail.log()[-3000:])
         raise
     finally:
