@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include <poll.h>
 #include <pthread.h>
 
 #include "lib/base/mem.h"
@@ -76,11 +77,23 @@ get(int fd, uint8_t *p, size_t n)
 	return true;
 }
 
+/* The listener does not block; the client may not have come yet. */
+static int
+wait_for_client(void)
+{
+	struct pollfd p = { .fd = listener, .events = POLLIN };
+	int fd;
+
+	while ((fd = accept(listener, NULL, NULL)) < 0)
+		poll(&p, 1, 1000);
+	return fd;
+}
+
 static void *
 filter(void *arg)
 {
 	static const uint8_t options[12] = { 0, 0, 0, 6, 0, 0, 1, 0xff };
-	const int fd = accept(listener, NULL, NULL);
+	const int fd = wait_for_client();
 	static uint8_t data[70000];
 	uint8_t head[5];
 

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include <poll.h>
 #include <pthread.h>
 
 #include "lib/base/buf.h"
@@ -25,11 +26,23 @@ static struct loop *loop;
 static int listener = -1;
 static struct buf heard;
 
+/* The listener does not block; the client may not have come yet. */
+static int
+wait_for_client(void)
+{
+	struct pollfd p = { .fd = listener, .events = POLLIN };
+	int fd;
+
+	while ((fd = accept(listener, NULL, NULL)) < 0)
+		poll(&p, 1, 1000);
+	return fd;
+}
+
 /* Greets, answers each line with 250 but DATA, and the final dot. */
 static void *
 proxy(void *arg)
 {
-	const int fd = accept(listener, NULL, NULL);
+	const int fd = wait_for_client();
 	FILE *f = fdopen(fd, "r+");
 	char line[1000];
 	bool data = false;
