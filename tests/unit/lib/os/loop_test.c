@@ -275,6 +275,15 @@ connect_to(const struct sockaddr_in *addr)
 	return fd;
 }
 
+static bool
+all_had(const int *had)
+{
+	for (int i = 0; i < PROCESSES; i++)
+		if (had[i] == 0)
+			return false;
+	return true;
+}
+
 /* One client after the other: each wakes one process, and all have a share.
  * At first a few may wake two: libuv has waited for the listener until then. */
 static void
@@ -285,7 +294,7 @@ shared_watch(void **state)
 	struct sockaddr_in addr = { .sin_family = AF_INET,
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t size = sizeof(addr);
-	int in_vain = 0, had[PROCESSES] = { 0 }, report[2];
+	int in_vain = 0, clients = 0, had[PROCESSES] = { 0 }, report[2];
 	pid_t pids[PROCESSES];
 
 	(void)state;
@@ -295,9 +304,12 @@ shared_watch(void **state)
 	assert_int_equal(pipe(report), 0);
 	for (int i = 0; i < PROCESSES; i++)
 		pids[i] = start_acceptor(listener, report[1], i);
-	for (int i = 0; i < CLIENTS; i++) {
+	for (; clients < CLIENTS || !all_had(had); clients++) {
 		const int fd = connect_to(&addr);
 		char tell;
+
+		/* A process that starts late gets its share later. */
+		assert_true(clients < 100000);
 
 		do {
 			assert_int_equal(read(report[0], &tell, 1), 1);
@@ -309,10 +321,8 @@ shared_watch(void **state)
 	for (int i = 0; i < PROCESSES; i++) {
 		kill(pids[i], SIGKILL);
 		waitpid(pids[i], NULL, 0);
-		/* How many is the kernel's affair when the machine is busy. */
-		assert_true(had[i] > 0);
 	}
-	assert_true(in_vain <= CLIENTS / 6);
+	assert_true(in_vain <= clients / 6);
 	close(listener);
 	close(report[0]);
 	close(report[1]);
