@@ -470,6 +470,12 @@ extra_routed(void *arg, const struct route_result *result)
 			finish(in, &in->err);
 			return;
 		}
+		/* Redirected to nowhere: the sender must hear of it. */
+		if (in->rcpts == 0) {
+			in->actions.why = in->err;
+			return_it(in);
+			return;
+		}
 	}
 	for (size_t i = 0; result->code == 0 && i < result->count; i++) {
 		const struct route *r = &result->routes[i];

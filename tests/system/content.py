@@ -23,6 +23,7 @@ TABLES = {
 /^X-Test: hold$/ HOLD look at it
 /^X-Test: filter$/ FILTER smtp:[127.0.0.1]:@SINK@
 /^X-Test: redirect$/ REDIRECT @USER2@
+/^X-Test: astray$/ REDIRECT not an@@DOMAIN@@address
 /^X-Test: bcc$/ BCC @USER2@
 /^X-Test: prepend$/ PREPEND X-Before: yes
 /^X-Test: replace$/ REPLACE X-Replaced: yes
@@ -257,7 +258,8 @@ def spool(subject, value, to=None):
 
 def test_pickup_does_the_same():
     cases.run(["chappe", "stop"])
-    for value in ("reject", "discard", "hold", "redirect", "bcc", "replace"):
+    for value in ("reject", "discard", "hold", "redirect", "bcc", "replace",
+                  "astray"):
         spool("dropped " + value, value)
     spool("dropped canonical", "none", to="old@" + mail.DOMAIN)
     cases.run(as_suite() + [os.path.join(
@@ -272,14 +274,22 @@ def test_pickup_does_the_same():
         mail.wait_for_mail("dropped bcc", n)
     mail.wait_for_mail("dropped redirect", 2)
     cases.equal(has("dropped redirect", 1), False)
-    bounce = received("Undelivered Mail Returned to Sender", 2)
-    cases.contains(bounce.as_string(), "not this one")
-    cases.contains(bounce.as_string(), "Status: 5.6.9")
+    cases.wait_for("the returned mail", lambda: any(
+        b"not this one" in raw and b"Status: 5.6.9" in raw and
+        b"Subject: Undelivered Mail Returned to Sender" in raw
+        for raw in mail.mailbox_texts(2)))
     mail.wait_for_log(r"pickup\[\d+\]: [0-9A-F]+: reject: header X-Test: "
                       r"reject from local; from=<\S+>: 5\.6\.9 not this")
     mail.wait_for_log(r"pickup\[\d+\]: ([0-9A-F]+): hold: header")
     cases.contains(mail.queue(), "!")
     cases.equal(has("dropped discard"), False)
+    # Redirected to what is no address: not lost, but returned.
+    qid = mail.wait_for_log(r"pickup\[\d+\]: warning: ([0-9A-F]+): "
+                            r"recipient <not an.*> not added"
+                            r"|pickup\[\d+\]: ([0-9A-F]+): warning: "
+                            r"recipient <not an.*> not added")
+    mail.wait_for_log(r"%s: to=<%s>.*status=bounced" %
+                      (qid.group(1) or qid.group(2), mail.address(1)))
 
 
 if __name__ == "__main__":
