@@ -103,23 +103,39 @@ class Strace:
     """strace on all the processes, and on what they start."""
 
     def __init__(self, pids, path, *options):
+        self.path = path
+        for last in (False, False, False, True):
+            self.child = subprocess.Popen(
+                self._argv(pids, path, options), stdin=subprocess.DEVNULL,
+                stderr=subprocess.PIPE)
+            if self._attached(pids):
+                return
+            said = self._end()
+            if last:
+                raise OSError("strace did not attach: %s" % said)
+
+    @staticmethod
+    def _argv(pids, path, options):
         argv = ["strace", "-f", "-qq", "-o", path] + list(options)
         for pid in pids:
-            argv += ["-p", str(pid)]
-        self.path = path
-        self.child = subprocess.Popen(argv, stdin=subprocess.DEVNULL,
-                                      stderr=subprocess.PIPE)
-        self._wait_until_attached(pids)
+            if os.path.exists("/proc/%d" % pid):
+                argv += ["-p", str(pid)]
+        return argv
 
-    def _wait_until_attached(self, pids):
+    def _attached(self, pids):
+        """False also when strace ended: it gives up when a thread begins
+        or ends while it attaches."""
         end = time.monotonic() + 20
         while time.monotonic() < end and self.child.poll() is None:
             if all(self._traced(pid) for pid in pids):
-                return
+                return True
             time.sleep(0.02)
-        raise OSError("strace did not attach: %s" % (
-            self.child.stderr.read().decode() if self.child.poll() is not None
-            else "no answer"))
+        return False
+
+    def _end(self):
+        if self.child.poll() is None:
+            self.child.kill()
+        return self.child.communicate()[1].decode()
 
     @staticmethod
     def _traced(pid):
