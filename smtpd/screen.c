@@ -6,24 +6,17 @@
 
 #include "lib/base/mem.h"
 #include "lib/mail/screen_sites.h"
+#include "smtpd/screen_access.h"
 #include "smtpd/session.h"
 
-enum { TEXT_SHOWN = 100, ACCESS_MAX = 32 };
+enum { TEXT_SHOWN = 100 };
 
 enum test { PREGREET, DNSBL, TESTS };
-
-/* One entry of postscreen_access_list. */
-struct access {
-	enum access_kind { ACCESS_MYNETWORKS, ACCESS_PERMIT, ACCESS_REJECT,
-		ACCESS_TABLE } kind;
-	struct map *table;
-};
 
 struct screen_rules {
 	struct screen_sites *sites;
 	struct maps *reply_map;
-	struct access access[ACCESS_MAX];
-	size_t access_count;
+	struct screen_access *access;
 };
 
 /* A list being asked about a client. */
@@ -136,7 +129,7 @@ conclude(struct session *s)
 	remember(s);
 	if (all && !c->failed)
 		say(s, "PASS %s %s", c->known ? "OLD" : "NEW", c->client);
-	session_screened(s);
+	session_greet(s);
 }
 
 static void
@@ -362,59 +355,6 @@ screen_hangup(struct session *s)
 }
 
 /* ---- the beginning ---- */
-enum access_result { ACCESS_NONE, ACCESS_YES, ACCESS_NO };
-
-static enum access_result
-ask_table(struct session *s, const struct access *a)
-{
-	enum access_result result = ACCESS_NONE;
-	struct buf value;
-	struct err e;
-
-	buf_init(&value, LIMIT_TABLE_VALUE);
-	switch (map_get(a->table, span_str(s->addr), &value, &e)) {
-	case MAP_FOUND:
-		if (span_ieq(buf_span(&value), SPAN("permit")))
-			result = ACCESS_YES;
-		else if (span_ieq(buf_span(&value), SPAN("reject")))
-			result = ACCESS_NO;
-		else if (!span_ieq(buf_span(&value), SPAN("dunno")))
-			log_warning(&s->log, "%s: unknown result: %s",
-			    map_name(a->table),
-			    log_quote(buf_span(&value), 60));
-		break;
-	case MAP_FAILED:
-		log_warning(&s->log, "postscreen_access_list: %s", e.text);
-		break;
-	case MAP_ABSENT:
-		break;
-	}
-	buf_release(&value);
-	return result;
-}
-
-static enum access_result
-ask_access(struct session *s)
-{
-	const struct screen_rules *r = s->service->screen;
-	enum access_result result = ACCESS_NONE;
-
-	for (size_t i = 0; i < r->access_count && result == ACCESS_NONE; i++)
-		switch (r->access[i].kind) {
-		case ACCESS_MYNETWORKS:
-			result = s->trusted ? ACCESS_YES : ACCESS_NONE;
-			break;
-		case ACCESS_PERMIT:
-			return ACCESS_YES;
-		case ACCESS_REJECT:
-			return ACCESS_NO;
-		case ACCESS_TABLE:
-			result = ask_table(s, &r->access[i]);
-			break;
-		}
-	return result;
-}
-
 static void
 say_connect(struct session *s)
 {
@@ -501,15 +441,16 @@ screen_begin(struct session *s, const struct sockaddr *addr)
 	c->begun_ms = loop_now_ms(s->service->loop);
 	c->ttl_s = (uint32_t)(conf->postscreen_dnsbl_max_ttl / 1000);
 	say_connect(s);
-	switch (ask_access(s)) {
-	case ACCESS_YES:
+	switch (screen_access_ask(s->service->screen->access, s->addr,
+	    s->trusted, &s->log)) {
+	case SCREEN_ACCESS_YES:
 		say(s, "ALLOWLISTED %s", c->client);
 		return true;
-	case ACCESS_NO:
+	case SCREEN_ACCESS_NO:
 		if (!denied(s))
 			return false;
 		break;
-	case ACCESS_NONE:
+	case SCREEN_ACCESS_NONE:
 		break;
 	}
 	if (!find_todo(s)) {
@@ -575,41 +516,15 @@ end(struct session *s)
 const struct gate screen_gate = { .name = "screen", .ask = ask, .end = end };
 
 /* ---- parameters ---- */
-static int
-add_access(struct screen_rules *r, struct span word, struct err *e)
-{
-	struct access *a = &r->access[r->access_count];
-	char *spec;
-	int ret = 0;
-
-	if (r->access_count == ACCESS_MAX)
-		return err_set(e, ERR_PERM, "5.3.5", "too many entries");
-	if (span_eq(word, SPAN("permit_mynetworks"))) {
-		a->kind = ACCESS_MYNETWORKS;
-	} else if (span_eq(word, SPAN("permit"))) {
-		a->kind = ACCESS_PERMIT;
-	} else if (span_eq(word, SPAN("reject"))) {
-		a->kind = ACCESS_REJECT;
-	} else {
-		spec = span_dup(word);
-		a->kind = ACCESS_TABLE;
-		ret = map_open(spec, &a->table, e);
-		mem_free(spec);
-	}
-	r->access_count++;
-	return ret;
-}
-
 int
 screen_start(struct service *s, struct err *e)
 {
 	struct screen_rules *r = MEM_NEW(r);
-	struct span rest = span_str(s->conf->postscreen_access_list), word;
 
 	s->screen = r;
-	while (span_token(&rest, ", \t\r\n", &word))
-		if (add_access(r, word, e) != 0)
-			return err_wrap(e, "postscreen_access_list");
+	if (screen_access_open(s->conf->postscreen_access_list, &r->access,
+		e) != 0)
+		return err_wrap(e, "postscreen_access_list");
 	if (screen_sites_open(s->conf->postscreen_dnsbl_sites, &r->sites,
 		e) != 0)
 		return err_wrap(e, "postscreen_dnsbl_sites");

@@ -24,7 +24,7 @@ int screen_start(struct service *s, struct err *e);
 
 /* The client's address is known: begins the tests. False: the client is sent
  * away, and the session gone. While screen_waits the session is not greeted;
- * session_screened is called when it may be. */
+ * session_greet is called when it may be. */
 bool screen_begin(struct session *s, const struct sockaddr *addr);
 bool screen_waits(const struct session *s);
 /* The client has said something, or has gone, while the tests run. */

@@ -2,7 +2,6 @@
 #include "smtpd/session.h"
 
 #include <stdio.h>
-#include <unistd.h>
 
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
@@ -14,161 +13,13 @@ enum {
 	REPLIES_HIGH = 16384, /* unread replies beyond which no more are made */
 	REPLY_MAX = 4096,
 	DISK_MS = 600000,
-	NAME_MS = 10000, /* a client's name is not waited for any longer */
 	RATE_MIN = 500, /* bytes of a message in a second, in the mean */
 };
-
-static void session_free(struct session *s);
-static void read_proxy_header(struct session *s);
-
-/* ---- what the log says ---- */
-
-const char *
-session_client(const struct session *s)
-{
-	static char ring[4][400];
-	static unsigned next;
-	char *out = ring[next++ % COUNT_OF(ring)];
-
-	char port[16] = "";
-
-	if (s->service->conf->smtpd_client_port_logging && s->port > 0)
-		snprintf(port, sizeof(port), ":%u", s->port);
-	snprintf(out, sizeof(ring[0]), "%s[%s]%s",
-	    s->name != NULL ? s->name : "unknown", s->addr, port);
-	return out;
-}
 
 bool
 session_tls(const struct session *s)
 {
 	return stream_tls(s->stream);
-}
-
-const char *
-session_protocol(const struct session *s)
-{
-	static const char *const names[2][2][2] = {
-		{ { "ESMTP", "ESMTPA" }, { "ESMTPS", "ESMTPSA" } },
-		{ { "LMTP", "LMTPA" }, { "LMTPS", "LMTPSA" } },
-	};
-	const bool lmtp = s->service->engine.lmtp;
-
-	if (!smtp_server_extended(s->engine))
-		return "SMTP";
-	return names[lmtp][session_tls(s)][s->sasl_user != NULL];
-}
-
-void
-session_log_what(struct session *s, const char *what, const char *command,
-    struct span text, struct span rcpt)
-{
-	const struct log_ctx ctx = { .trace = s->log.trace };
-	char from[600] = "", to[600] = "";
-
-	if (s->tx != NULL)
-		snprintf(from, sizeof(from), " from=<%s>",
-		    log_quote(s->tx->env.sender, 500));
-	if (rcpt.n > 0)
-		snprintf(to, sizeof(to), " to=<%s>", log_quote(rcpt, 500));
-	log_info(&ctx, "%s: %s: %s from %s: %s;%s%s proto=%s%s%s%s",
-	    s->log.qid[0] != '\0' ? s->log.qid : "NOQUEUE", what, command,
-	    session_client(s), log_quote(text, 1000), from, to,
-	    session_protocol(s), s->helo != NULL ? " helo=<" : "",
-	    s->helo != NULL ? log_quote(span_str(s->helo), 200) : "",
-	    s->helo != NULL ? ">" : "");
-}
-
-void
-session_log_reject(struct session *s, const char *what,
-    const char *command, unsigned code, const char *dsn, struct span text,
-    struct span rcpt)
-{
-	char line[1024];
-
-	snprintf(line, sizeof(line), "%u%s%s %s", code,
-	    dsn[0] != '\0' ? " " : "", dsn, log_quote(text, 900));
-	session_log_what(s, what, command, span_str(line), rcpt);
-}
-
-static void
-log_bad(struct session *s, const struct smtp_event *ev)
-{
-	const struct smtp_reject *r = &ev->reject;
-	char text[600];
-	bool any;
-
-	switch (ev->bad) {
-	case SMTP_BAD_FOREIGN:
-		log_warning(&s->log, "non-SMTP command from %s: %s",
-		    session_client(s), log_quote(r->detail, 100));
-		return;
-	case SMTP_BAD_SYNC:
-		log_info(&s->log, "improper command pipelining after %s from "
-		    "%s", smtp_verb_name(smtp_server_last(s->engine, &any)),
-		    session_client(s));
-		return;
-	case SMTP_BAD_CANCELLED:
-		return;
-	case SMTP_BAD_SYNTAX:
-	case SMTP_BAD_UNKNOWN:
-	case SMTP_BAD_STATE:
-	case SMTP_BAD_LINE:
-		/* The client's own fault, and its log's affair. */
-		log_event(&s->log, "refuse", "%s: %u %s %s%s",
-		    smtp_verb_name(r->verb), r->code, r->dsn, r->text,
-		    log_quote(r->detail, 200));
-		return;
-	case SMTP_BAD_BARE:
-	case SMTP_BAD_SIZE:
-		break;
-	}
-	snprintf(text, sizeof(text), "%s%s", r->text,
-	    log_quote(r->detail, 200));
-	session_log_reject(s, "reject", smtp_verb_name(r->verb), r->code,
-	    r->dsn, span_str(text), SPAN_EMPTY);
-}
-
-static void
-log_disconnect(struct session *s)
-{
-	unsigned ok, total, all_ok = 0, all = 0;
-	struct buf line;
-	bool any;
-
-	/* Without queue id, as fail2ban knows these lines. */
-	s->log.qid[0] = '\0';
-	if (s->end_note != NULL) {
-		const enum smtp_verb last = smtp_server_last(s->engine, &any);
-		char size[48] = "";
-
-		if (smtp_server_in_data(s->engine))
-			snprintf(size, sizeof(size), " (%llu bytes)",
-			    (unsigned long long)smtp_server_data_size(
-				s->engine));
-		log_info(&s->log, "%s after %s%s from %s", s->end_note,
-		    any ? smtp_verb_name(last) : "CONNECT", size,
-		    session_client(s));
-	}
-	buf_init(&line, LIMIT_LOG_LINE);
-	for (int v = 0; v <= SMTP_UNKNOWN; v++) {
-		smtp_server_count(s->engine, (enum smtp_verb)v, &ok, &total);
-		all_ok += ok;
-		all += total;
-		if (total == 0)
-			continue;
-		buf_fmt(&line, " %s=%u",
-		    smtp_verb_lower((enum smtp_verb)v), ok);
-		if (ok != total)
-			buf_fmt(&line, "/%u", total);
-	}
-	buf_fmt(&line, " commands=%u", all_ok);
-	if (all_ok != all || all == 0)
-		buf_fmt(&line, "/%u", all);
-	buf_str(&line, protocol_notes(s));
-	log_info(&s->log, "disconnect from %s%s", session_client(s),
-	    buf_cstr(&line));
-	buf_release(&line);
 }
 
 /* ---- bytes ---- */
@@ -229,7 +80,7 @@ dispatch(struct session *s, const struct smtp_event *ev)
 	case SMTP_EVENT_BAD:
 		if (ev->bad == SMTP_BAD_UNKNOWN && ev->data.n > 0)
 			milter_unknown_command(s, ev->data);
-		log_bad(s, ev);
+		session_log_bad(s, ev);
 		if (ev->bad == SMTP_BAD_CANCELLED)
 			auth_abort(s);
 		if (ev->aborted)
@@ -243,9 +94,8 @@ dispatch(struct session *s, const struct smtp_event *ev)
 	}
 }
 
-/* 421, with the host name that RFC 5321 4.2.1 wants in front. */
-static void
-goodbye(struct session *s, const char *dsn, const char *text)
+void
+session_goodbye(struct session *s, const char *dsn, const char *text)
 {
 	char line[LIMIT_DOMAIN + 520];
 
@@ -260,7 +110,7 @@ leave_if_idle(struct session *s)
 {
 	if (s->leaving && s->tx == NULL && !smtp_server_waiting(s->engine) &&
 	    !smtp_server_closing(s->engine))
-		goodbye(s, "4.3.2",
+		session_goodbye(s, "4.3.2",
 		    "Service restarting, closing transmission channel");
 }
 
@@ -274,8 +124,8 @@ may_go_on(const struct session *s)
 /* ---- time (RFC 5321 4.5.3.2) ---- */
 
 /* While our disk is what is waited for the client is not to blame. */
-static void
-be_patient(struct session *s)
+void
+session_be_patient(struct session *s)
 {
 	const int64_t ms = s->paused || s->committing != NULL ||
 		stage_waits(s) ? DISK_MS : s->service->conf->smtpd_timeout;
@@ -312,7 +162,7 @@ on_patience_lost(void *arg)
 		return;
 	}
 	s->end_note = "timeout";
-	goodbye(s, "4.4.2", "Error: timeout exceeded");
+	session_goodbye(s, "4.4.2", "Error: timeout exceeded");
 	session_run(s);
 }
 
@@ -362,7 +212,7 @@ after_run(struct session *s)
 	if (s->securing)
 		timer_stop(s->patience); /* the handshake has its own limit */
 	else if (s->progress)
-		be_patient(s);
+		session_be_patient(s);
 }
 
 void
@@ -435,9 +285,8 @@ say_greeting(struct session *s)
 	session_run(s);
 }
 
-/* When the client's name is known and TLS, if it comes first, stands. */
-static void
-greet(struct session *s)
+void
+session_greet(struct session *s)
 {
 	if (s->connected || s->name_query != NULL || s->securing ||
 	    screen_waits(s))
@@ -446,12 +295,6 @@ greet(struct session *s)
 	log_info(&s->log, "connect from %s", session_client(s));
 	tls_log(s);
 	stage_begin(s, STAGE_CONNECT, NULL, say_greeting);
-}
-
-void
-session_screened(struct session *s)
-{
-	greet(s);
 }
 
 void
@@ -469,7 +312,7 @@ on_input(void *arg)
 	struct session *s = arg;
 
 	if (s->proxying)
-		read_proxy_header(s);
+		arrival_input(s);
 	else if (screen_waits(s))
 		screen_input(s);
 	else
@@ -498,14 +341,14 @@ on_secured(void *arg)
 	if (!limits_secured(s)) {
 		snprintf(text, sizeof(text), "Error: too many new TLS "
 		    "sessions from %s", session_client(s));
-		goodbye(s, "4.7.0", text);
+		session_goodbye(s, "4.7.0", text);
 		session_run(s);
 		return;
 	}
 	if (s->greeted)
 		session_run(s);
 	else
-		greet(s);
+		session_greet(s);
 }
 
 /* Said although the client's name, which its greeting waits for, may not be
@@ -546,63 +389,6 @@ on_closed(void *arg, enum stream_end end, const struct err *e)
 		session_free(s);
 }
 
-/* ---- beginning and end ---- */
-
-/* What a name server says of the client, and how sure that is. */
-static void
-take_name(struct session *s, const struct dns_answer *a)
-{
-	const bool failed = a->status == DNS_FAILED;
-	const char *reverse = a->reverse_name;
-
-	if (a->status == DNS_OK)
-		s->name = mem_strdup(
-		    log_quote(span_str(a->name), DNS_NAME_MAX));
-	if (reverse != NULL)
-		s->reverse_name = mem_strdup(
-		    log_quote(span_str(reverse), DNS_NAME_MAX));
-	if (reverse != NULL && s->name == NULL)
-		log_warning(&s->log, "hostname %s does not resolve to "
-		    "address %s", s->reverse_name, s->addr);
-	s->reverse_status = reverse != NULL ? RESTRICT_NAME_OK :
-	    failed ? RESTRICT_NAME_TEMP : RESTRICT_NAME_PERM;
-	s->name_status = a->status == DNS_OK ? RESTRICT_NAME_OK :
-	    failed ? RESTRICT_NAME_TEMP : reverse != NULL ?
-	    RESTRICT_NAME_FORGED : RESTRICT_NAME_PERM;
-}
-
-static void
-name_found(void *arg, const struct dns_answer *answer)
-{
-	struct session *s = arg;
-
-	s->name_query = NULL;
-	timer_free(&s->delay);
-	take_name(s, answer);
-	greet(s);
-}
-
-static void
-name_is_late(void *arg)
-{
-	struct session *s = arg;
-
-	dns_cancel(&s->name_query);
-	timer_free(&s->delay);
-	s->name_status = s->reverse_status = RESTRICT_NAME_TEMP;
-	greet(s);
-}
-
-/* Nothing is delayed before the greeting, so that timer is free. */
-static void
-look_up_name(struct session *s, const struct sockaddr *addr)
-{
-	s->delay = timer_new(s->service->loop, name_is_late, s);
-	timer_start(s->delay, NAME_MS);
-	s->name_query = dns_query_client(s->service->resolver, addr,
-	    s->trace, name_found, s);
-}
-
 void
 session_offer(struct session *s)
 {
@@ -622,125 +408,7 @@ session_offer(struct session *s)
 	smtp_server_offer(s->engine, protocol_caps(s, caps), mechanisms);
 }
 
-/* Who is at the other end, and may he come in? False: nobody. */
-static bool
-admit(struct session *s, int fd, const struct sockaddr *addr,
-    bool *out_welcome)
-{
-	struct service *service = s->service;
-	const struct smtpd_conf *c = service->conf;
-	const bool inet = addr != NULL;
-	struct peer peer;
-
-	s->inet = inet;
-	s->local = !inet && c->smtpd_local_submission;
-	if (inet) {
-		sock_addr_text(addr, s->addr);
-		s->port = sock_addr_port(addr);
-		s->name_status = s->reverse_status = RESTRICT_NAME_PERM;
-		s->trusted = service_trusts(service, s->addr);
-	} else {
-		if (sock_peer(fd, &peer, NULL) != 0)
-			return false;
-		snprintf(s->addr, sizeof(s->addr), "local");
-		s->name = mem_strdup("localhost");
-		s->uid = peer.uid;
-		s->trusted = s->local || peer.uid == 0 ||
-		    peer.uid == geteuid();
-	}
-	*out_welcome = limits_admit(s);
-	if (inet && c->smtpd_peername_lookup && *out_welcome)
-		look_up_name(s, addr);
-	protocol_client(s);
-	return true;
-}
-
-static void
-turn_away(struct session *s)
-{
-	char text[100];
-
-	if (s->service->conf->smtpd_tls_wrappermode) {
-		session_free(s);
-		return;
-	}
-	snprintf(text, sizeof(text), "Error: too many connections from %s",
-	    s->addr);
-	goodbye(s, "4.7.0", text);
-	session_run(s);
-}
-
-/* addr: the client's; NULL on a UNIX socket, which fd is then. */
-static void
-begin(struct session *s, int fd, const struct sockaddr *addr)
-{
-	bool welcome;
-
-	if (!admit(s, fd, addr, &welcome)) {
-		session_free(s);
-		return;
-	}
-	if (!welcome) {
-		turn_away(s);
-		return;
-	}
-	be_patient(s);
-	if (addr != NULL && !screen_begin(s, addr))
-		return;
-	if (s->service->conf->smtpd_tls_wrappermode && addr != NULL) {
-		s->securing = true;
-		hello_secure(s);
-		return;
-	}
-	greet(s);
-}
-
-/* ---- the header of a load balancer ---- */
-
-static void
-proxied(struct session *s, const struct proxy_header *h)
-{
-	struct sockaddr_storage addr;
-
-	s->proxying = false;
-	if (h->local) {
-		/* A health check, of the balancer itself. */
-		BUG_ON(!xclient_sockaddr(s->addr, 0, &addr));
-		begin(s, -1, (struct sockaddr *)&addr);
-		return;
-	}
-	BUG_ON(!xclient_sockaddr(h->addr, h->port, &addr));
-	s->dest_addr = mem_strdup(h->dest_addr);
-	s->dest_port = h->dest_port;
-	begin(s, -1, (struct sockaddr *)&addr);
-}
-
-static void
-read_proxy_header(struct session *s)
-{
-	struct proxy_header h;
-	size_t used;
-
-	switch (proxy_header_parse(stream_input(s->stream), &h, &used)) {
-	case PARSE_MORE:
-		return;
-	case PARSE_OK:
-		stream_consume(s->stream, used);
-		proxied(s, &h);
-		return;
-	case PARSE_BAD:
-		break;
-	}
-	log_warning(&s->log, "haproxy read: protocol error from %s", s->addr);
-	session_free(s);
-}
-
-static bool
-wants_proxy_header(const struct service *service)
-{
-	return service->conf->smtpd_upstream_proxy_protocol ==
-	    SMTPD_UPSTREAM_HAPROXY;
-}
+/* ---- beginning and end ---- */
 
 void
 session_new(struct service *service, int fd, bool inet)
@@ -748,8 +416,6 @@ session_new(struct service *service, int fd, bool inet)
 	static const struct stream_limits limits = { INPUT_MAX, OUTPUT_MAX };
 	static const struct stream_handler handler = { on_input, on_drained,
 		on_secured, on_closed };
-	struct sockaddr_storage addr = { 0 };
-	socklen_t len = sizeof(addr);
 	struct session *s = MEM_NEW(s);
 
 	s->service = service;
@@ -761,31 +427,20 @@ session_new(struct service *service, int fd, bool inet)
 	buf_init(&s->stage.text, REPLY_MAX);
 	list_push(&service->sessions, &s->link);
 	service->session_count++;
-	if (!inet) {
-		begin(s, fd, NULL);
-	} else if (getpeername(fd, (struct sockaddr *)&addr, &len) != 0) {
-		session_free(s); /* gone already */
-	} else if (wants_proxy_header(service)) {
-		s->proxying = true;
-		sock_addr_text((struct sockaddr *)&addr, s->addr);
-		timer_start(s->patience, (uint64_t)
-		    service->conf->smtpd_upstream_proxy_timeout);
-	} else {
-		begin(s, fd, (struct sockaddr *)&addr);
-	}
+	arrival_begin(s, fd, inet);
 }
 
-static void
+void
 session_free(struct session *s)
 {
 	struct service *service = s->service;
 
-	dns_cancel(&s->name_query);
+	arrival_forget(s);
 	auth_abort(s);
 	etrn_forget(s);
 	message_forget(s);
 	if (s->connected)
-		log_disconnect(s);
+		session_log_end(s);
 	envelope_abort(s);
 	stage_end(s);
 	timer_free(&s->delay);
@@ -817,7 +472,7 @@ session_stress(struct list *link)
 	struct session *s = CONTAINER_OF(link, struct session, link);
 
 	if (timer_active(s->patience))
-		be_patient(s);
+		session_be_patient(s);
 }
 
 void

@@ -3,8 +3,9 @@
 #define CHAPPE_SMTPD_SESSION_H
 
 /*
- * One client's session. session.c moves bytes between the stream and the
- * protocol engine and hands each event to the part that answers it:
+ * One client's session. arrival.c finds out whose it is; then session.c
+ * moves bytes between the stream and the protocol engine and hands each event
+ * to the part that answers it:
  * hello.c (HELO, EHLO, STARTTLS, VRFY), envelope.c (MAIL, RCPT),
  * message.c (DATA to 250), auth.c; before they answer they ask the gates of
  * stage.h, who say no for reasons of policy. Whatever waits for another daemon or for
@@ -20,6 +21,7 @@
 #include "lib/os/log.h"
 #include "lib/os/stream.h"
 #include "lib/proto/newline.h"
+#include "smtpd/arrival.h"
 #include "smtpd/limits.h"
 #include "smtpd/milter.h"
 #include "smtpd/proxy.h"
@@ -27,6 +29,7 @@
 #include "smtpd/recipients.h"
 #include "smtpd/screen.h"
 #include "smtpd/service.h"
+#include "smtpd/session_log.h"
 #include "smtpd/stage.h"
 #include "smtpd/tls.h"
 #include "smtpd/xclient.h"
@@ -171,27 +174,25 @@ void session_answer(struct session *s, unsigned code, const char *dsn,
 /* Feeds the engine what there is; call after anything that lets it go on. */
 void session_run(struct session *s);
 
-/* "NAME[ADDR]" for the log, with ":PORT" if that is wanted; in a ring of
- * static buffers. */
-const char *session_client(const struct session *s);
-
-/* One "NOQUEUE: reject: ..." line, with the envelope as far as known. what:
- * "reject", "milter-reject". */
-void session_log_reject(struct session *s, const char *what,
-    const char *command, unsigned code, const char *dsn, struct span text,
-    struct span rcpt);
-
-/* The same with the text of the whole: "WHAT: COMMAND from NAME[ADDR]: TEXT;
- * from=..." */
-void session_log_what(struct session *s, const char *what,
-    const char *command, struct span text, struct span rcpt);
-
 /* Says so in place of the greeting and ends the session. */
 void session_turn_away(struct session *s, unsigned code, const char *dsn,
     struct span text);
 
-/* screen.c lets the client in. */
-void session_screened(struct session *s);
+/* 421 DSN HOSTNAME TEXT (RFC 5321 4.2.1); the session ends at the next
+ * session_run. */
+void session_goodbye(struct session *s, const char *dsn, const char *text);
+
+/* Logs the client and greets it, unless something is still waited for: its
+ * name, TLS if that comes first, the tests of screen.c. Who has ended such a
+ * wait calls it. */
+void session_greet(struct session *s);
+
+/* The time that the client may take begins anew. */
+void session_be_patient(struct session *s);
+
+/* Ends the session, from outside of session_run: what it waits for is
+ * cancelled, what was said to the client is still sent. */
+void session_free(struct session *s);
 
 /* What is offered to EHLO now. */
 void session_offer(struct session *s);
