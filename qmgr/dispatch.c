@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <errno.h>
 #include <unistd.h>
 
 #include "lib/base/limits.h"
@@ -103,12 +104,14 @@ touch(struct transport *t)
 		return;
 	}
 	daemon_socket(t->q->daemon, name, false, path);
-	if (sock_connect_unix(path, SOCK_SEQPACKET, &fd, &e) != 0) {
+	if (sock_connect_unix(
+		path, SOCK_SEQPACKET | SOCK_NONBLOCK, &fd, &e) == 0) {
+		close(fd);
+	} else if (e.sysno != EAGAIN) {
 		log_warning(NULL, "transport %s: %s", name, e.text);
 		suspend(t);
 		return;
-	}
-	close(fd);
+	} /* else many such calls wait for master, and one will do */
 	timer_start(t->touched, TOUCH_MS);
 }
 

@@ -42,7 +42,8 @@ send_attach(int fd)
 static bool
 attach(void)
 {
-	if (sock_connect_unix(sink.path, SOCK_SEQPACKET, &sink.fd, NULL) != 0)
+	if (sock_connect_unix(sink.path, SOCK_SEQPACKET | SOCK_NONBLOCK,
+		&sink.fd, NULL) != 0)
 		return false;
 	send_attach(sink.fd);
 	return true;

@@ -277,7 +277,7 @@ on_connect(void *arg)
 		c->backoff_ms = 0;
 		return;
 	}
-	if (sock_connect_unix(c->path, SOCK_SEQPACKET, &fd,
+	if (sock_connect_unix(c->path, SOCK_SEQPACKET | SOCK_NONBLOCK, &fd,
 		&c->connect_err) != 0) {
 		err_wrap(&c->connect_err, "%s", c->peer);
 		connect_later(c);

@@ -23,8 +23,9 @@ int sock_listen_unix(const char *path, int type, mode_t mode, int *out_fd,
 int sock_listen_tcp(const struct sockaddr *addr, socklen_t len, int backlog,
     int *out_fd, struct err *e);
 
-/* Connects to a UNIX socket; blocks only while the listener's backlog is
- * full. The descriptor is blocking. */
+/* Connects to a UNIX socket. type: may have SOCK_NONBLOCK, as it must in a
+ * loop: then a listener whose backlog is full is EAGAIN. Else the call waits
+ * for it, and the descriptor is blocking. */
 int sock_connect_unix(const char *path, int type, int *out_fd, struct err *e);
 
 /* Accepts one connection, non-blocking and close-on-exec. 1 one, 0 none

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lib/ipc/channel.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -456,6 +457,32 @@ nobody_there(void **state)
 	assert_non_null(strstr(w->last_error, "No such file"));
 }
 
+/* A server that is stopped, and so many that wait for it that the kernel
+ * takes no more: the loop goes on. */
+static void
+nobody_accepts(void **state)
+{
+	struct world *w = *state;
+	int fds[10], count = 0;
+	struct err e;
+
+	assert_int_equal(sock_listen_unix(w->path, SOCK_SEQPACKET, 0600,
+			     &w->listen_fd, &e), 0);
+	assert_int_equal(listen(w->listen_fd, 0), 0);
+	while (count < 10 && sock_connect_unix(w->path,
+		SOCK_SEQPACKET | SOCK_NONBLOCK, &fds[count], &e) == 0)
+		count++;
+	assert_int_equal(e.sysno, EAGAIN);
+	alarm(20);
+	dial(w, false, 0);
+	call(w, MSG_USER, "x", 100);
+	run(w, 1);
+	assert_int_equal(w->failures, 1);
+	alarm(0);
+	while (count > 0)
+		close(fds[--count]);
+}
+
 static void
 calls_wait_for_a_server_to_come(void **state)
 {
@@ -809,6 +836,7 @@ main(void)
 		T(descriptors_travel),
 		T(late_answers_fail_and_keep_their_credit),
 		T(nobody_there),
+		T(nobody_accepts),
 		T(calls_wait_for_a_server_to_come),
 		T(lost_connection_fails_calls_and_comes_back),
 		T(questions_are_asked_again),
