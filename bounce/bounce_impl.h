@@ -39,6 +39,7 @@ struct bounce_order {
 	int fd; /* of the original's queue file; the caller closes it */
 	uint64_t content_at, size;
 	struct span sender, qid;
+	bool requiretls; /* of the original, so of the notification */
 	struct dsn_report report; /* without to, qid, boundary, times of now */
 };
 /* Reads and checks the message, and leaves out the recipients of whom the

@@ -224,7 +224,8 @@ static void
 open_writer(struct notice *n)
 {
 	struct queue_envelope env = { .arrival_us = clock_wall_us(),
-		.uid = -1, .birth = QUEUE_ACTIVE };
+		.uid = -1, .birth = QUEUE_ACTIVE,
+		.requiretls = n->order.requiretls };
 
 	/* A mail of its own, under the connection that the original's id
 	 * does not share with others. */

@@ -140,8 +140,10 @@ bounce_order_read(struct msg_in *m, struct arena *arena,
 	r->arrival_s = (int64_t)(msg_get_u64(m, F_ARRIVAL_US) / 1000000);
 	r->eight_bit = span_ieq(msg_get(m, F_ENCODING, 16), SPAN("8BITMIME"));
 	/* RFC 3461 4.3: FULL is for failures only. */
+	o.requiretls = msg_has(m, F_REQUIRETLS);
+	/* RFC 8689 5: neither is FULL for what needs TLS. */
 	r->headers_only = msg_get_u64(m, F_DSN_RET) == DSN_RET_HDRS ||
-	    r->kind != DSN_FAILED;
+	    r->kind != DSN_FAILED || o.requiretls;
 	read_rcpts(m, arena, r);
 	if (o.size > INT64_MAX || o.content_at > INT64_MAX - o.size)
 		m->bad = true;

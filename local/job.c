@@ -172,6 +172,8 @@ forward(struct job *j)
 	msg_put_u64(&m, F_CONTENT_AT, j->r->content_at);
 	msg_put(&m, F_SENDER, j->sender.n > 0 ? j->sender : j->r->sender);
 	msg_put(&m, F_ENCODING, j->r->encoding);
+	if (j->r->requiretls)
+		msg_put_u64(&m, F_REQUIRETLS, 1);
 	put_header(j, &m);
 	do {
 		msg_group_begin(&m, F_RCPT);

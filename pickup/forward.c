@@ -118,6 +118,7 @@ on_forward(struct request *r, struct msg_in *m, void *arg)
 	    msg_get(m, F_TEXT, LIMIT_IPC_MESSAGE));
 	spec.eight_bit = span_ieq(msg_get(m, F_ENCODING, 16),
 	    SPAN("8BITMIME"));
+	spec.requiretls = msg_has(m, F_REQUIRETLS);
 	spec.rcpts = take_rcpts(f, m, &spec.rcpt_count);
 	if (msg_done(m, &e) != 0) {
 		request_drop(&f->request);

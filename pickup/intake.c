@@ -238,6 +238,9 @@ content_complete(struct intake *in)
 		return;
 	}
 	queue_writer_message_id(in->w, span_str(message_id));
+	queue_writer_envelope(in->w)->tls_optional =
+	    daemon_common(in->p->daemon)->tls_required_enable &&
+	    !in->spec.requiretls && fixup_tls_optional(in->fixup);
 	log_info(&in->log, "message-id=%s", message_id);
 	filter_or_decide(in);
 }
@@ -526,6 +529,7 @@ open_writer(struct intake *in)
 		.dsn_envid = s->dsn_envid,
 		.dsn_ret = s->dsn_ret,
 		.encoding = s->eight_bit ? SPAN("8BITMIME") : SPAN("7BIT"),
+		.requiretls = s->requiretls,
 		.uid = s->uid,
 		.birth = QUEUE_ACTIVE };
 

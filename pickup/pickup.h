@@ -60,7 +60,7 @@ struct intake_spec {
 	uint32_t dsn_notify;
 	enum dsn_ret dsn_ret;
 	struct span dsn_envid;
-	bool eight_bit;
+	bool eight_bit, requiretls;
 	int64_t uid;        /* the submitter, or -1 */
 	uint64_t trace;     /* of the message */
 	bool submission;    /* a new message: complete the header, ask the

@@ -104,6 +104,8 @@ begin(const struct message *m, enum rcpt_action action, struct msg_out *out)
 	if (q->env.dsn_envid.n > 0)
 		msg_put(out, F_DSN_ENVID, q->env.dsn_envid);
 	msg_put_u64(out, F_DSN_RET, q->env.dsn_ret);
+	if (q->env.requiretls)
+		msg_put_u64(out, F_REQUIRETLS, 1);
 	msg_put_u64(out, F_ACTION, action);
 }
 

@@ -152,6 +152,8 @@ begin_deliver(
 		msg_put_u64(out, F_SMTPUTF8, 1);
 	if (q->env.requiretls)
 		msg_put_u64(out, F_REQUIRETLS, 1);
+	if (q->env.tls_optional)
+		msg_put_u64(out, F_TLS_OPTIONAL, 1);
 	msg_put(out, F_DSN_ENVID, q->env.dsn_envid);
 	msg_put_u64(out, F_DSN_RET, q->env.dsn_ret);
 }

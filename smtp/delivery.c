@@ -7,6 +7,7 @@
 #include "lib/proto/downgrade.h"
 #include "lib/proto/utf8.h"
 #include "smtp/smtp.h"
+#include "smtp/tls_policy.h"
 
 enum {
 	TEXT_MAX = LIMIT_SMTP_REPLY + PEER_TEXT + 100,
@@ -25,7 +26,11 @@ struct delivery {
 	size_t count, next;       /* targets; the next to be tried */
 	size_t sessions;          /* that came as far as a transaction */
 	struct session *session;
-	enum tls_level tls;
+	struct tls_policy policy; /* of the destination, for this message */
+	enum tls_level level;     /* its own */
+	bool plain;               /* the next target without TLS */
+	bool required;            /* RFC 8689: a verified server */
+	bool passing;             /* last is a trouble that may pass */
 	size_t *open;             /* recipients (of r) in this transaction */
 	struct span *addresses;   /* theirs */
 	size_t open_count;
@@ -56,6 +61,7 @@ free_delivery(struct delivery *d)
 	mem_free(d->dsn);
 	downgrade_free(&d->downgrade);
 	buf_release(&d->converted);
+	tls_policy_release(&d->policy);
 	mem_free(d);
 }
 
@@ -190,14 +196,31 @@ needs_utf8(const struct delivery *d)
 	return d->r->smtputf8 || !ascii;
 }
 
-static void
-on_ready(void *arg, const struct smtp_client *client,
+/* RFC 8689 4.2.1; notifications need not be offered it (5). */
+static bool
+lacks_requiretls(struct delivery *d, const struct target *t,
+    const struct smtp_client *client)
+{
+	if (!d->required || d->r->sender.n == 0 ||
+	    smtp_client_offers(client, "REQUIRETLS", NULL))
+		return false;
+	if (!d->passing)
+		err_set(&d->last, ERR_PERM, "5.7.30",
+		    "REQUIRETLS is required, but was not offered by host %s",
+		    t->peer);
+	return true;
+}
+
+static bool
+on_ready(void *arg, const struct target *t, const struct smtp_client *client,
     struct smtp_client_message *out)
 {
 	struct delivery *d = arg;
 	const struct agent_request *r = d->r;
 	bool binary;
 
+	if (lacks_requiretls(d, t, client))
+		return false;
 	d->open_count = 0;
 	for (size_t i = 0; i < r->rcpt_count; i++) {
 		if (r->rcpts[i].answered)
@@ -225,14 +248,16 @@ on_ready(void *arg, const struct smtp_client *client,
 		    d->downgrade == NULL,
 		.binary = binary,
 		.smtputf8 = needs_utf8(d),
-		.requiretls = r->requiretls,
+		.requiretls = r->requiretls &&
+		    smtp_client_offers(client, "REQUIRETLS", NULL),
 		.ret_full = r->dsn_ret == DSN_RET_FULL,
 		.ret_hdrs = r->dsn_ret == DSN_RET_HDRS,
 		.envid = r->dsn_envid,
 		.dsn = d->dsn,
 	};
 	log_event(&r->log, "transmit", "%s",
-	    d->session != NULL ? session_target(d->session)->relay : "reused");
+	    d->session != NULL ? t->relay : "reused");
+	return true;
 }
 
 static ssize_t
@@ -293,6 +318,18 @@ on_read(void *arg, void *out, size_t size)
 	return (ssize_t)size;
 }
 
+/* RFC 8689 4.2.1: no host of the destination will do, so the mail comes back;
+ * but not while one of them could only not be asked. */
+static void
+note_unfit(struct delivery *d, const struct err *e)
+{
+	if (!d->required)
+		d->last = *e;
+	else if (!d->passing)
+		err_set(&d->last, ERR_PERM, "5.7.10",
+		    "REQUIRETLS needs a verified server: %s", e->text);
+}
+
 static void
 on_end(void *arg, enum session_end how, const struct err *e)
 {
@@ -306,16 +343,23 @@ on_end(void *arg, enum session_end how, const struct err *e)
 		d->sessions--;
 		break;
 	case SESSION_PLAIN:
-		BUG_ON(d->r->requiretls);
+		BUG_ON(d->required);
 		log_info(&d->r->log,
 		    "Cannot start TLS with %s: trying without",
 		    session_target(d->session)->relay);
-		d->tls = TLS_LEVEL_NONE;
+		d->plain = true;
 		d->next--;
 		break;
-	case SESSION_FAILED:
+	case SESSION_UNFIT:
 		if (e != NULL)
+			note_unfit(d, e);
+		how = SESSION_FAILED;
+		break;
+	case SESSION_FAILED:
+		if (e != NULL) {
 			d->last = *e;
+			d->passing = e->kind == ERR_TEMP;
+		}
 		break;
 	}
 	if (left(d) == 0) {
@@ -339,22 +383,15 @@ static const struct session_user user = {
 
 /* ---- one target after the other ---------------------------------------------------- */
 
-/* RFC 8689 4.2.1: such a message never goes in clear. */
-static enum tls_level
-level_of(const struct delivery *d)
-{
-	return d->r->requiretls
-		   ? TLS_LEVEL_ENCRYPT
-		   : (enum tls_level)d->smtp->conf->smtp_tls_security_level;
-}
-
 static void
 open_target(struct delivery *d)
 {
 	const struct target *t = &d->list[d->next++];
 
-	d->session = session_open(d->smtp, d->destination, t, d->tls, &user, d);
-	d->tls = level_of(d);
+	d->policy.level = d->plain ? TLS_LEVEL_NONE : d->level;
+	d->plain = false;
+	d->session = session_open(d->smtp, d->destination, t, &d->policy,
+	    &user, d);
 }
 
 static void
@@ -380,7 +417,8 @@ try_next(struct delivery *d)
 {
 	d->began_us = clock_wall_us();
 	if (!d->used_idle) {
-		d->session = session_reuse(d->smtp, d->destination, &user, d);
+		d->session = session_reuse(d->destination, &d->policy,
+		    &user, d);
 		if (d->session != NULL)
 			return;
 		d->used_idle = true;
@@ -394,6 +432,31 @@ try_next(struct delivery *d)
 		give_up(d);
 }
 
+/* What the destination must show for this message. */
+static int
+find_policy(struct delivery *d)
+{
+	const struct agent_request *r = d->r;
+	struct err e;
+
+	/* A socket of this host is no way to be listened to on. */
+	d->required = r->requiretls && !span_starts(r->nexthop, SPAN("unix:"));
+	if (tls_policy_find(d->smtp, r->nexthop, &d->policy, &e) != 0) {
+		log_warning(&r->log, "TLS policy of %s: %s",
+		    log_quote(r->nexthop, 255), e.text);
+		err_set(&d->last, ERR_TEMP, "4.7.5",
+		    "client TLS configuration problem");
+		return -1;
+	}
+	if (d->required)
+		tls_policy_require(&d->policy,
+		    d->smtp->conf->smtp_tls_secure_cert_match);
+	else if (r->tls_optional)
+		tls_policy_relax(&d->policy);
+	d->level = d->policy.level;
+	return 0;
+}
+
 void
 delivery_start(struct smtp *s, struct agent_request *r)
 {
@@ -402,11 +465,13 @@ delivery_start(struct smtp *s, struct agent_request *r)
 	d->smtp = s;
 	d->r = r;
 	d->destination = destination_get(s, r->nexthop);
-	d->tls = level_of(d);
 	d->open = mem_alloc((r->rcpt_count + 1) * sizeof(*d->open));
 	d->addresses = mem_alloc((r->rcpt_count + 1) * sizeof(*d->addresses));
 	d->dsn = mem_alloc((r->rcpt_count + 1) * sizeof(*d->dsn));
 	buf_init(&d->converted, CONVERTED_MAX);
 	err_set(&d->last, ERR_TEMP, "4.4.1", "no host could be tried");
-	try_next(d);
+	if (find_policy(d) != 0)
+		give_up(d);
+	else
+		try_next(d);
 }

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lib/base/limits.h"
 #include "smtp/smtp.h"
+#include "smtp/tls_policy.h"
 
 static const enum smtp_client_tls levels[] = {
 	[TLS_LEVEL_NONE] = SMTP_CLIENT_TLS_NONE,
 	[TLS_LEVEL_MAY] = SMTP_CLIENT_TLS_MAY,
 	[TLS_LEVEL_ENCRYPT] = SMTP_CLIENT_TLS_MUST,
+	[TLS_LEVEL_FINGERPRINT] = SMTP_CLIENT_TLS_MUST,
+	[TLS_LEVEL_VERIFY] = SMTP_CLIENT_TLS_MUST,
+	[TLS_LEVEL_SECURE] = SMTP_CLIENT_TLS_MUST,
 };
 
 /* Splits "user:password" in place. */
@@ -26,14 +30,14 @@ take_secret(struct identity *id)
 
 int
 identity_init(struct identity *id, struct smtp *s, struct span nexthop,
-    const char *host, enum tls_level tls, struct err *e)
+    const char *host, const struct tls_policy *tls, struct err *e)
 {
 	enum map_result found = MAP_ABSENT;
 
 	*id = (struct identity){ .conf = {
 		.helo_name = s->conf->smtp_helo_name,
 		.lmtp = s->lmtp,
-		.tls = levels[tls],
+		.tls = levels[tls->level],
 	} };
 	buf_init(&id->secret, LIMIT_TABLE_VALUE);
 	if (s->passwords != NULL)

@@ -6,7 +6,9 @@
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
 #include "lib/os/sock.h"
+#include "smtp/fault.h"
 #include "smtp/smtp.h"
+#include "smtp/tls_policy.h"
 
 enum {
 	INPUT_MAX = 2 * LIMIT_SMTP_REPLY,
@@ -20,7 +22,9 @@ struct session {
 	struct destination *destination;
 	struct list link;            /* in destination's idle */
 	struct target target;
+	const struct tls_policy *policy; /* of the first user */
 	enum tls_level tls;
+	enum tls_trust trust;
 	struct connecting *connecting;
 	struct stream *stream;
 	struct identity identity;
@@ -31,7 +35,7 @@ struct session {
 	unsigned uses;
 	size_t results;              /* of this message */
 	size_t leftover;             /* clear bytes behind STARTTLS's reply */
-	bool ready, sending;
+	bool sending;
 	struct timer *timer;         /* idle: the end; reuse: the message */
 	uint64_t born_ms;
 	int64_t ready_us;
@@ -39,33 +43,6 @@ struct session {
 };
 
 static void run(struct session *s);
-
-/* ---- destinations -------------------------------------------------------------- */
-
-struct destination *
-destination_get(struct smtp *s, struct span nexthop)
-{
-	struct destination *d = table_get(&s->destinations, nexthop);
-
-	if (d == NULL) {
-		d = MEM_NEW(d);
-		d->key = span_dup(nexthop);
-		list_init(&d->idle);
-		table_put(&s->destinations, nexthop, d);
-	}
-	d->users++;
-	return d;
-}
-
-void
-destination_put(struct smtp *s, struct destination *d)
-{
-	if (--d->users > 0)
-		return;
-	table_remove(&s->destinations, span_str(d->key));
-	mem_free(d->key);
-	mem_free(d);
-}
 
 void
 smtp_maybe_exit(struct smtp *s)
@@ -111,46 +88,12 @@ end_session(struct session *s, enum session_end how, const struct err *e)
 	session_free(s);
 }
 
-static const char *
-during(enum smtp_stage stage)
-{
-	switch (stage) {
-	case SMTP_STAGE_GREETING:
-		return "receiving the initial server greeting";
-	case SMTP_STAGE_HELLO:
-		return "performing the HELO handshake";
-	case SMTP_STAGE_STARTTLS:
-	case SMTP_STAGE_TLS:
-		return "performing the TLS handshake";
-	case SMTP_STAGE_AUTH:
-		return "performing the AUTH handshake";
-	case SMTP_STAGE_MAIL:
-		return "sending MAIL FROM";
-	case SMTP_STAGE_RCPT:
-		return "sending RCPT TO";
-	case SMTP_STAGE_DATA:
-		return "sending DATA command";
-	case SMTP_STAGE_BODY:
-		return "sending message body";
-	case SMTP_STAGE_DATA_END:
-		return "sending end of data -- message may be sent more than "
-		       "once";
-	case SMTP_STAGE_IDLE:
-	case SMTP_STAGE_RSET:
-	case SMTP_STAGE_QUIT:
-	case SMTP_STAGE_CLOSED:
-		break;
-	}
-	return "being idle";
-}
-
 static void
 fail(struct session *s, const char *how)
 {
 	struct err e;
 
-	err_set(&e, ERR_TEMP, "4.4.2", "%s %s while %s", how, s->target.peer,
-	    during(smtp_client_stage(s->client)));
+	fault_lost(&s->target, smtp_client_stage(s->client), how, &e);
 	end_session(s, SESSION_FAILED, &e);
 }
 
@@ -164,35 +107,27 @@ unreadable(struct session *s)
 	end_session(s, SESSION_FAILED, &e);
 }
 
+/* It is not what the message may go to: says so, and goodbye. */
+static void
+unfit(struct session *s, const struct err *e)
+{
+	const struct span quit = SPAN("QUIT\r\n");
+
+	stream_write(s->stream, quit);
+	stream_finish(&s->stream, FAREWELL_MS);
+	end_session(s, SESSION_UNFIT, e);
+}
+
 /* The server ended it, or did what it may not. */
 static void
 failed_by_reply(struct session *s, const struct smtp_client_event *ev)
 {
-	const struct smtp_reply *r = &ev->reply;
-	const bool greeting = ev->stage == SMTP_STAGE_GREETING;
-	const bool early = greeting || ev->stage == SMTP_STAGE_HELLO;
-	/* A 5xx greeting is a host that is not there today. */
-	const bool perm = r->code >= 500 && !greeting &&
-	    ev->stage != SMTP_STAGE_AUTH && ev->stage != SMTP_STAGE_STARTTLS;
-	char dsn[sizeof(r->dsn)] = "4.5.0";
 	struct err e;
 
-	if (r->dsn[0] != '\0')
-		memcpy(dsn, r->dsn, sizeof(dsn));
-	dsn[0] = perm ? '5' : '4';
-	if (r->code == 0)
-		err_set(&e, ERR_TEMP, dsn, "%s: %.*s", s->target.peer,
-		    (int)r->text.n, (const char *)r->text.p);
-	else if (early)
-		err_set(&e, perm ? ERR_PERM : ERR_TEMP, dsn,
-		    "host %s refused to talk to me: %.*s", s->target.peer,
-		    (int)r->text.n, (const char *)r->text.p);
+	if (fault_by_reply(&s->target, ev, &e) == FAULT_NO_TLS)
+		unfit(s, &e);
 	else
-		err_set(&e, perm ? ERR_PERM : ERR_TEMP, dsn,
-		    "host %s said: %.*s (in reply to %s)", s->target.peer,
-		    (int)r->text.n, (const char *)r->text.p,
-		    smtp_stage_text(ev->stage));
-	end_session(s, SESSION_FAILED, &e);
+		end_session(s, SESSION_FAILED, &e);
 }
 
 /* ---- idle ---------------------------------------------------------------------- */
@@ -278,15 +213,33 @@ session_close_idle(struct smtp *s)
 
 /* ---- events -------------------------------------------------------------------- */
 
-static void
+/* False when the message may not go to this server: the session is idle. */
+static bool
 begin_message(struct session *s)
 {
-	s->ready = true;
+	if (!s->user->ready(s->arg, &s->target, s->client,
+	    &s->message)) {
+		become_idle(s);
+		return false;
+	}
 	s->ready_us = clock_wall_us();
 	s->results = 0;
 	s->uses++;
-	s->user->ready(s->arg, s->client, &s->message);
 	smtp_client_send(s->client, &s->message);
+	return true;
+}
+
+static bool
+begin_first(struct session *s)
+{
+	const struct session_user *user = s->user;
+	void *arg = s->arg;
+
+	s->policy = NULL;
+	if (begin_message(s))
+		return true;
+	user->end(arg, SESSION_UNFIT, NULL);
+	return false;
 }
 
 static void
@@ -307,8 +260,7 @@ act(struct session *s, const struct smtp_client_event *ev)
 		start_tls(s);
 		break;
 	case SMTP_CLIENT_READY:
-		begin_message(s);
-		break;
+		return begin_first(s);
 	case SMTP_CLIENT_RESULT:
 		s->results++;
 		s->user->result(s->arg, ev->rcpt, &ev->reply, ev->stage);
@@ -450,15 +402,21 @@ static void
 on_secured(void *arg)
 {
 	struct session *s = arg;
-	struct tls_facts f;
+	struct err e;
 
-	if (s->smtp->conf->smtp_tls_loglevel > 0 &&
-	    stream_tls_facts(s->stream, &f))
-		log_info(NULL,
-		    "%s TLS connection established to %s: %s with cipher %s "
-		    "(%d/%d bits)", f.verified ? "Trusted" : "Untrusted",
-		    s->target.relay, f.protocol, f.cipher, f.bits_used,
-		    f.bits_total);
+	s->trust = tls_policy_trust(s->policy, s->stream, &s->target,
+	    span_str(s->destination->key),
+	    s->smtp->conf->smtp_tls_fingerprint_digest);
+	tls_policy_log(s->policy, s->trust, s->stream, &s->target,
+	    s->smtp->conf);
+	if (!tls_policy_content(s->policy, s->trust)) {
+		err_set(&e, ERR_TEMP, "4.7.5", "Server certificate not %s",
+		    s->trust == TLS_TRUST_TRUSTED ||
+			    s->tls == TLS_LEVEL_FINGERPRINT ?
+			"verified" : "trusted");
+		unfit(s, &e);
+		return;
+	}
 	smtp_client_tls_started(s->client, s->leftover);
 	run(s);
 }
@@ -467,17 +425,25 @@ static void
 on_closed(void *arg, enum stream_end end, const struct err *e)
 {
 	struct session *s = arg;
+	const bool shaking = smtp_client_stage(s->client) == SMTP_STAGE_TLS;
+	struct err why;
 
-	(void)e;
-	if (s->user == NULL)
+	if (s->user == NULL) {
 		session_free(s);
-	else if (end == STREAM_TIMEOUT)
+	} else if (end == STREAM_TIMEOUT) {
 		fail(s, "conversation with");
-	else if (smtp_client_stage(s->client) == SMTP_STAGE_TLS &&
-	    s->tls == TLS_LEVEL_MAY)
+	} else if (shaking && s->tls == TLS_LEVEL_MAY) {
 		end_session(s, SESSION_PLAIN, NULL);
-	else
+	} else if (shaking && end == STREAM_LOST &&
+	    strcmp(e->dsn, "4.7.5") == 0) {
+		log_info(NULL, "SSL_connect error to %s: %s", s->target.relay,
+		    e->text);
+		err_set(&why, ERR_TEMP, "4.7.5",
+		    "Cannot start TLS: handshake failure");
+		end_session(s, SESSION_UNFIT, &why);
+	} else {
 		fail(s, "lost connection with");
+	}
 }
 
 static const struct stream_handler handler = {
@@ -509,7 +475,7 @@ on_connect(void *arg, int fd, const struct err *e)
 	s->stream = stream_new(daemon_loop(s->smtp->daemon), fd, &limits,
 	    &handler, s);
 	if (identity_init(&s->identity, s->smtp,
-	    span_str(s->destination->key), s->target.host, s->tls, &why) != 0) {
+	    span_str(s->destination->key), s->target.host, s->policy, &why) != 0) {
 		end_session(s, SESSION_FAILED, &why);
 		return;
 	}
@@ -536,7 +502,7 @@ start_connecting(struct session *s)
 
 struct session *
 session_open(struct smtp *smtp, struct destination *d,
-    const struct target *t, enum tls_level tls,
+    const struct target *t, const struct tls_policy *policy,
     const struct session_user *user, void *arg)
 {
 	struct session *s = MEM_NEW(s);
@@ -547,7 +513,8 @@ session_open(struct smtp *smtp, struct destination *d,
 	smtp->sessions++;
 	list_init(&s->link);
 	s->target = *t;
-	s->tls = smtp->tls != NULL ? tls : TLS_LEVEL_NONE;
+	s->policy = policy;
+	s->tls = policy->level;
 	s->user = user;
 	s->arg = arg;
 	s->timer = timer_new(daemon_loop(smtp->daemon), on_timer, s);
@@ -558,20 +525,24 @@ session_open(struct smtp *smtp, struct destination *d,
 }
 
 struct session *
-session_reuse(struct smtp *smtp, struct destination *d,
+session_reuse(struct destination *d, const struct tls_policy *policy,
     const struct session_user *user, void *arg)
 {
-	struct list *link = list_first(&d->idle);
-	struct session *s;
+	struct session *s = NULL;
 
-	(void)smtp;
-	if (link == NULL)
+	LIST_EACH(&d->idle, link) {
+		s = CONTAINER_OF(link, struct session, link);
+		if (tls_policy_content(policy, s->trust))
+			break;
+		s = NULL;
+	}
+	if (s == NULL)
 		return NULL;
-	s = CONTAINER_OF(link, struct session, link);
 	list_remove(&s->link);
 	s->user = user;
 	s->arg = arg;
-	begin_message(s);
+	if (!begin_message(s))
+		return NULL;
 	timer_start(s->timer, 0); /* run from the loop */
 	return s;
 }

@@ -6,6 +6,7 @@
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
 #include "lib/mail/own_address.h"
+#include "lib/mail/router.h"
 #include "lib/os/log.h"
 
 /* Deliveries at a time: many of them only wait for name servers and hosts that
@@ -19,6 +20,11 @@ static void
 smtp_sandbox(const struct daemon *d, struct sandbox *s)
 {
 	(void)d;
+	router_sandbox_list(span_str(conf.smtp_tls_policy_maps), s);
+	router_sandbox_list(span_str(conf.smtp_sasl_password_maps), s);
+	router_sandbox_list(span_str(conf.smtp_tls_CAfile), s);
+	if (conf.smtp_tls_CApath[0] != '\0')
+		sandbox_dir(s, conf.smtp_tls_CApath, SANDBOX_READ);
 	sandbox_syscalls(s, SANDBOX_SYS_NET);
 }
 
@@ -78,7 +84,26 @@ open_tables(struct smtp *s, struct err *e)
 	if (result == 0 && s->conf->smtp_sasl_auth_enable)
 		result = maps_open(s->conf->smtp_sasl_password_maps,
 		    &s->passwords, e);
+	if (result == 0 && s->conf->smtp_tls_policy_maps[0] != '\0')
+		result = maps_open(s->conf->smtp_tls_policy_maps,
+		    &s->tls_policies, e);
 	return result;
+}
+
+static int
+open_tls(struct smtp *s, struct err *e)
+{
+	const char *file = s->conf->smtp_tls_CAfile;
+	const char *dir = s->conf->smtp_tls_CApath;
+	const struct tls_client_options o = {
+		.ca_file = file[0] != '\0' ? file : NULL,
+		.ca_dir = dir[0] != '\0' ? dir : NULL,
+	};
+
+	if (tls_digest_check(s->conf->smtp_tls_fingerprint_digest, e) != 0)
+		return err_wrap(e, "smtp_tls_fingerprint_digest");
+	s->tls = tls_client_new(&o, e);
+	return s->tls != NULL ? 0 : -1;
 }
 
 static int
@@ -91,19 +116,13 @@ smtp_start(struct daemon *d, struct err *e)
 		.deliver = deliver,
 		.idle = agent_idle,
 		.arg = s };
-	const char *ca = s->conf->smtp_tls_CAfile;
 
 	s->daemon = d;
 	s->lmtp = s->conf->smtp_lmtp;
 	s->families = families_of(daemon_common(d));
-	if (open_tables(s, e) != 0)
+	if (open_tables(s, e) != 0 || open_tls(s, e) != 0)
 		return -1;
 	table_init(&s->destinations);
-	if (s->conf->smtp_tls_security_level != TLS_LEVEL_NONE) {
-		s->tls = tls_client_new(ca[0] != '\0' ? ca : NULL, false, e);
-		if (s->tls == NULL)
-			return -1;
-	}
 	s->resolver = daemon_connect(d, "resolver");
 	o.qmgr_path = daemon_socket(d, "qmgr", false, path);
 	s->agent = agent_new(daemon_loop(d), &o);

@@ -32,15 +32,17 @@ struct smtp_conf {
 	int64_t smtp_mx_address_limit, smtp_mx_session_limit;
 	int64_t smtp_tcp_port, lmtp_tcp_port;
 	int64_t smtp_tls_loglevel;
-	int smtp_tls_security_level; /* enum tls_level */
+	int smtp_tls_security_level; /* enum tls_level (tls_policy.h) */
 	bool smtp_lmtp, smtp_sasl_auth_enable;
 	bool disable_mime_output_conversion;
 	const char *smtp_sasl_password_maps;
-	const char *smtp_tls_CAfile;
+	const char *smtp_tls_CAfile, *smtp_tls_CApath, *smtp_tls_policy_maps;
+	const char *smtp_tls_verify_cert_match, *smtp_tls_secure_cert_match;
+	const char *smtp_tls_fingerprint_cert_match;
+	const char *smtp_tls_fingerprint_digest;
 	const char *smtp_helo_name;
 	const char *smtp_bind_address;
 };
-enum tls_level { TLS_LEVEL_NONE, TLS_LEVEL_MAY, TLS_LEVEL_ENCRYPT };
 extern const struct param smtp_params[];
 
 struct smtp {
@@ -49,7 +51,8 @@ struct smtp {
 	bool lmtp;
 	struct agent *agent;
 	struct client *resolver;
-	struct tls_ctx *tls;       /* NULL: none */
+	struct tls_ctx *tls;
+	struct maps *tls_policies; /* NULL: none */
 	struct table destinations; /* by next hop */
 	struct maps *passwords;    /* NULL: no AUTH */
 	struct match_list *own;    /* addresses of ours */
@@ -65,6 +68,7 @@ struct target {
 	char relay[PEER_TEXT]; /* "host[addr]:25" */
 	char host[DNS_NAME_MAX];
 	unsigned preference;   /* of its MX record */
+	bool mx_secure;        /* DNSSEC vouches for that record */
 	struct sockaddr_storage addr;
 	socklen_t addr_len;
 };
@@ -90,6 +94,7 @@ bool nexthop_parse(struct span text, bool lmtp, unsigned default_port,
     struct nexthop *out);
 
 /* ---- what a session says of us (identity.c) ---- */
+struct tls_policy;
 struct identity {
 	struct smtp_client_conf conf;
 	struct buf secret; /* what user and password point into */
@@ -98,10 +103,10 @@ struct identity {
  * smtp_sasl_password_maps ("user:password", also looked up by host) makes it
  * log in, and then TLS is required. -1: a table failed. */
 int identity_init(struct identity *id, struct smtp *s, struct span nexthop,
-    const char *host, enum tls_level tls, struct err *e);
+    const char *host, const struct tls_policy *tls, struct err *e);
 void identity_release(struct identity *id);
 
-/* ---- sessions (session.c) ---- */
+/* ---- destinations (destination.c) ---- */
 struct destination {
 	char *key;
 	struct list idle;  /* struct session, latest first */
@@ -110,15 +115,20 @@ struct destination {
 struct destination *destination_get(struct smtp *s, struct span nexthop);
 void destination_put(struct smtp *s, struct destination *d);
 
+/* ---- sessions (session.c) ---- */
 enum session_end {
 	SESSION_DONE,   /* all recipients have had results */
 	SESSION_RETRY,  /* an idle session was gone already: nothing happened */
 	SESSION_PLAIN,  /* TLS failed; try the same target without */
+	SESSION_UNFIT,  /* the host lacks what the policy (e), or the message
+			   (e NULL: ready said so), asks for */
 	SESSION_FAILED, /* e; recipients without result are left */
 };
 struct session_user {
-	/* Ready for the message: say what to send (lives until end). */
-	void (*ready)(void *arg, const struct smtp_client *client,
+	/* Ready for the message: say what to send (lives until end); or
+	 * false: it may not go to this server. */
+	bool (*ready)(void *arg, const struct target *t,
+	    const struct smtp_client *client,
 	    struct smtp_client_message *out);
 	/* Recipient i has this reply, to that command. */
 	void (*result)(void *arg, size_t i, const struct smtp_reply *reply,
@@ -131,13 +141,15 @@ struct session_user {
 
 struct session;
 /* A session with the target for one message: its user's functions are called
- * from the loop. tls: the level to try. */
+ * from the loop. policy lives until ready or end was called. */
 struct session *session_open(struct smtp *s, struct destination *d,
-    const struct target *t, enum tls_level tls,
+    const struct target *t, const struct tls_policy *policy,
     const struct session_user *user, void *arg);
-/* The same on an idle session, or NULL if there is none. */
-struct session *session_reuse(struct smtp *s, struct destination *d,
-    const struct session_user *user, void *arg);
+/* The same on an idle session, or NULL if there is none that the policy is
+ * content with, or ready refuses it. */
+struct session *session_reuse(struct destination *d,
+    const struct tls_policy *policy, const struct session_user *user,
+    void *arg);
 const struct target *session_target(const struct session *s);
 bool session_connected(const struct session *s); /* it ever was */
 unsigned session_uses(const struct session *s); /* messages, with this one */

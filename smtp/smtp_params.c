@@ -38,11 +38,30 @@ const struct param smtp_params[] = {
 	PARAM_STR(S, smtp_sasl_password_maps, "",
 	    "tables from next hops or hosts to user:password"),
 	PARAM_INT(S, smtp_tls_loglevel, "0", 0, 4,
-	    "1: log each TLS connection"),
-	PARAM_WORD(S, smtp_tls_security_level, "may", "none may encrypt",
-	    "none; may: when offered; encrypt: or not at all"),
+	    "1: log each TLS connection; 2: the certificates too"),
+	PARAM_WORD(S, smtp_tls_security_level, "may",
+	    "none may encrypt fingerprint verify secure",
+	    "none; may: when offered; encrypt: or not at all; with a "
+	    "certificate of smtp_tls_fingerprint_cert_match; verify, secure: "
+	    "with one that an authority vouches for, and that "
+	    "smtp_tls_verify_cert_match, smtp_tls_secure_cert_match fits"),
+	PARAM_STR(S, smtp_tls_policy_maps, "",
+	    "tables from next hops to \"LEVEL [match=WORD:WORD...]\""),
 	PARAM_STR(S, smtp_tls_CAfile, "",
-	    "PEM file of trusted authorities; empty: the system's"),
+	    "PEM file of trusted authorities; empty, as smtp_tls_CApath: the "
+	    "system's"),
+	PARAM_STR(S, smtp_tls_CApath, "",
+	    "directory of trusted authorities, with names by hash"),
+	PARAM_STR(S, smtp_tls_verify_cert_match, "hostname",
+	    "names for the level verify: hostname (of the MX record), nexthop "
+	    "(the domain), dot-nexthop (below it), or a name or .domain"),
+	PARAM_STR(S, smtp_tls_secure_cert_match, "nexthop, dot-nexthop",
+	    "names for the level secure"),
+	PARAM_STR(S, smtp_tls_fingerprint_cert_match, "",
+	    "fingerprints for the level fingerprint, of certificates or "
+	    "public keys"),
+	PARAM_STR(S, smtp_tls_fingerprint_digest, "sha256",
+	    "how they are made"),
 	PARAM_STR(S, smtp_helo_name, "$myhostname", "name in EHLO"),
 	PARAM_STR(S, smtp_bind_address, "", "own address to connect from"),
 	PARAM_END,

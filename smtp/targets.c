@@ -17,6 +17,7 @@ struct targets {
 	struct dns_query *query;
 	struct dns_mx *mx; /* those still to be looked up */
 	size_t mx_count, mx_next;
+	bool mx_secure; /* validated by DNSSEC */
 	struct target *list;
 	size_t count;
 	bool failed; /* some look-up failed in passing: e has it */
@@ -156,6 +157,7 @@ add_target(struct targets *t, const char *host,
 	t->list = mem_resize(t->list, t->count + 1, sizeof(*t->list));
 	one = &t->list[t->count++];
 	*one = (struct target){ .addr = *addr };
+	one->mx_secure = t->mx_secure;
 	if (t->mx != NULL)
 		one->preference = t->mx[t->mx_next].preference;
 	one->addr_len = addr->ss_family == AF_INET6 ?
@@ -300,6 +302,7 @@ got_mx(void *arg, const struct dns_answer *answer)
 	switch (answer->status) {
 	case DNS_OK:
 		t->mx_count = answer->mx_count;
+		t->mx_secure = answer->secure;
 		t->mx = mem_alloc(t->mx_count * sizeof(*t->mx));
 		memcpy(t->mx, answer->mx, t->mx_count * sizeof(*t->mx));
 		if (drop_own(t) != 0)

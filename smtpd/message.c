@@ -330,5 +330,8 @@ message_end(struct session *s)
 		return;
 	}
 	queue_writer_message_id(tx->writer, span_str(message_id));
+	queue_writer_envelope(tx->writer)->tls_optional =
+	    s->service->common->tls_required_enable &&
+	    !tx->env.requiretls && fixup_tls_optional(tx->fixup);
 	stage_begin(s, STAGE_END, NULL, finish);
 }

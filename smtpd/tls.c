@@ -214,29 +214,6 @@ tls_context(const struct smtpd_conf *c, const char *name,
 /* ---- what is said of a handshake ---- */
 
 static void
-add_method(struct buf *b, const char *what, const struct tls_method *m)
-{
-	buf_fmt(b, "%s %s", what, m->name);
-	if (m->curve != NULL)
-		buf_fmt(b, " (%s)", m->curve);
-	else if (m->bits > 0)
-		buf_fmt(b, " (%d bits)", m->bits);
-}
-
-static void
-add_signature(struct buf *b, const char *who, const struct tls_method *m)
-{
-	char what[40];
-
-	if (m->name == NULL)
-		return;
-	snprintf(what, sizeof(what), "%s-signature", who);
-	add_method(b, what, m);
-	if (m->digest != NULL)
-		buf_fmt(b, " %s-digest %s", who, m->digest);
-}
-
-static void
 log_summary(struct session *s, const struct tls_facts *f)
 {
 	struct buf b;
@@ -248,16 +225,8 @@ log_summary(struct session *s, const struct tls_facts *f)
 	if (f->name_matched)
 		buf_fmt(&b, " to %s",
 		    log_quote(span_str(f->asked_name), 255));
-	buf_fmt(&b, ": %s with cipher %s (%d/%d bits)", f->protocol,
-	    f->cipher, f->bits_used, f->bits_total);
-	if (f->exchange.name != NULL)
-		add_method(&b, " key-exchange", &f->exchange);
-	if (f->server_signature.name != NULL)
-		buf_str(&b, " ");
-	add_signature(&b, "server", &f->server_signature);
-	if (f->client_signature.name != NULL)
-		buf_str(&b, " ");
-	add_signature(&b, "client", &f->client_signature);
+	buf_str(&b, ": ");
+	tls_facts_print(f, " ", &b);
 	log_info(&s->log, "%s", buf_cstr(&b));
 	buf_release(&b);
 }
@@ -470,16 +439,8 @@ tls_received(const struct session *s, struct buf *out)
 	if (!s->service->conf->smtpd_tls_received_header ||
 	    !stream_tls_facts(s->stream, &f))
 		return;
-	buf_fmt(out, "\t(using %s with cipher %s (%d/%d bits)", f.protocol,
-	    f.cipher, f.bits_used, f.bits_total);
-	if (f.exchange.name != NULL)
-		add_method(out, "\r\n\t key-exchange", &f.exchange);
-	if (f.server_signature.name != NULL)
-		buf_str(out, f.exchange.name != NULL ? " " : "\r\n\t ");
-	add_signature(out, "server", &f.server_signature);
-	if (f.client_signature.name != NULL)
-		buf_str(out, "\r\n\t ");
-	add_signature(out, "client", &f.client_signature);
+	buf_str(out, "\t(using ");
+	tls_facts_print(&f, "\r\n\t ", out);
 	buf_str(out, ")\r\n");
 	received_certificate(s, &f, out);
 }

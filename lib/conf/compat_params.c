@@ -14,7 +14,6 @@ struct compat_conf {
 	const char *mailq_path, *setgid_group, *debugger_command;
 	const char *debug_peer_list, *mail_release_date;
 	const char *smtp_tls_session_cache_database;
-	const char *smtp_tls_CApath;
 	const char *smtpd_tls_session_cache_database;
 	int64_t debug_peer_level;
 	const char *smtpd_tls_dh1024_param_file, *smtpd_tls_dh512_param_file;
@@ -51,9 +50,6 @@ const struct param compat_params[] = {
 	PARAM_INT(S, debug_peer_level, "2", 0, 100, NOTHING),
 	PARAM_STR(S, mail_release_date, "", NOTHING),
 	PARAM_STR(S, smtp_tls_session_cache_database, "", "no effect"),
-	/* With the levels none, may and encrypt nobody is verified by it. */
-	PARAM_STR(S, smtp_tls_CApath, "",
-	    "no effect: smtp_tls_CAfile is what is read"),
 	PARAM_STR(S, smtpd_tls_session_cache_database, "", "no effect"),
 	PARAM_STR(S, smtpd_tls_dh1024_param_file, "", NOT_NEEDED),
 	PARAM_STR(S, smtpd_tls_dh512_param_file, "", NOT_NEEDED),

@@ -168,7 +168,8 @@
 	X(F_CERT_PRINT, 134) /* text: fingerprint of a client certificate */   \
 	X(F_SMTPUTF8, 160) /* u64: 1 if the message needs RFC 6531 */          \
 	X(F_REQUIRETLS, 161) /* u64: 1 if RFC 8689 was asked for */            \
-	X(F_PASSED_ON, 162) /* u64: 1: the next hop tells of success */
+	X(F_PASSED_ON, 162) /* u64: 1: the next hop tells of success */        \
+	X(F_TLS_OPTIONAL, 163) /* u64: 1 for TLS-Required: No (RFC 8689) */
 
 #define MSG_ENUM(name, number) name = number,
 enum msg_type { MSG_TYPES(MSG_ENUM) };

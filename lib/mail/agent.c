@@ -217,6 +217,7 @@ read_request(struct request *r, struct msg_in *m)
 	p->encoding = keep(r, m, F_ENCODING, LIMIT_ADDRESS);
 	p->smtputf8 = msg_has(m, F_SMTPUTF8);
 	p->requiretls = msg_has(m, F_REQUIRETLS);
+	p->tls_optional = msg_has(m, F_TLS_OPTIONAL);
 	p->dsn_envid = keep(r, m, F_DSN_ENVID, LIMIT_IPC_MESSAGE);
 	p->dsn_ret = msg_has(m, F_DSN_RET)
 			 ? (enum dsn_ret)msg_get_u32(m, F_DSN_RET)

@@ -41,7 +41,7 @@ struct agent_request {
 	struct span sender; /* empty: null */
 	struct span encoding, dsn_envid;
 	enum dsn_ret dsn_ret;
-	bool smtputf8, requiretls; /* what its sender asked for */
+	bool smtputf8, requiretls, tls_optional; /* as its sender asked */
 	struct agent_rcpt *rcpts;
 	size_t rcpt_count;
 	void *data; /* the owner's */

@@ -31,6 +31,7 @@ struct fixup {
 	char message_id[MESSAGE_ID_MAX];
 	struct buf from; /* bodies of From fields */
 	bool complete;   /* the whole header was seen */
+	bool tls_optional;
 };
 
 #define DROPPED "bcc, resent-bcc, return-path, content-length"
@@ -156,6 +157,20 @@ seen_bit(struct span name)
 	return span_ieq(name, SPAN("from")) ? SEEN_FROM : 0;
 }
 
+/* A value other than "No" is none. */
+static bool
+says_no(struct span body)
+{
+	struct buf text;
+	bool no;
+
+	buf_init(&text, LIMIT_HEADER_FIELD);
+	header_unfold(body, &text);
+	no = span_ieq(buf_span(&text), SPAN("no"));
+	buf_release(&text);
+	return no;
+}
+
 static void
 note_field(struct fixup *f, const struct header_field *field)
 {
@@ -165,6 +180,8 @@ note_field(struct fixup *f, const struct header_field *field)
 
 	if (span_ieq(name, SPAN("received")))
 		f->hops++;
+	if (span_ieq(name, SPAN("tls-required")) && says_no(field->body))
+		f->tls_optional = true;
 	if (resent) {
 		name = span_skip(name, 7);
 		f->resent = true;
@@ -375,6 +392,12 @@ fixup_from(const struct fixup *f, bool *out_complete)
 {
 	*out_complete = f->complete && buf_ok(&f->from);
 	return buf_span(&f->from);
+}
+
+bool
+fixup_tls_optional(const struct fixup *f)
+{
+	return f->tls_optional;
 }
 
 unsigned

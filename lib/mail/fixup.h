@@ -66,6 +66,8 @@ const char *fixup_message_id(const struct fixup *f);
  * commas; empty if there is none. *out_complete: false when the header was too
  * long to see its end, so that there may be more. */
 struct span fixup_from(const struct fixup *f, bool *out_complete);
+/* After the end of the header: it says "TLS-Required: No" (RFC 8689 5). */
+bool fixup_tls_optional(const struct fixup *f);
 /* The number of Received fields that came with it (RFC 5321 6.3: loops). */
 unsigned fixup_hops(const struct fixup *f);
 

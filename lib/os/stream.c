@@ -410,6 +410,12 @@ stream_tls_cert(
 }
 
 bool
+stream_tls_covers(const struct stream *s, struct span name)
+{
+	return s->security == SEC_TLS && tls_cert_covers(s->ssl, name);
+}
+
+bool
 stream_tls_binding(
     const struct stream *s, enum tls_binding kind, struct buf *out)
 {

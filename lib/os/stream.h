@@ -83,8 +83,8 @@ void stream_write(struct stream *s, struct span bytes);
 /* Bytes queued and not yet taken by the kernel. */
 size_t stream_pending(const struct stream *s);
 
-/* Turns to TLS as a server (a client; name: SNI and the name to verify, may
- * be NULL). Output queued before goes out in plain text first. Bytes already
+/* Turns to TLS as a server (a client; name: SNI and, where the context
+ * verifies, the name to be found; may be NULL). Output queued before goes out in plain text first. Bytes already
  * in the input buffer are NOT taken as TLS unless `buffered_is_tls`: a caller
  * of STARTTLS passes false and must have refused a peer that sent more. */
 void stream_tls_server(
@@ -99,6 +99,9 @@ bool stream_tls_facts(const struct stream *s, struct tls_facts *out);
  * when there is none. */
 bool stream_tls_cert(
     const struct stream *s, const char *digest, struct tls_cert *out);
+/* Is the peer's certificate, whoever vouches for it, one for this host name or
+ * address? ".example.com": for a name below it. As RFC 6125 6.4 compares. */
+bool stream_tls_covers(const struct stream *s, struct span name);
 /* Appends the channel binding data of this connection. False, and nothing is
  * appended, when the stream is not (yet) encrypted or has none of this kind:
  * RFC 9266 4.2 (TLS 1.2 without extended master secret). */

@@ -71,38 +71,58 @@ tls_ctx_free(struct tls_ctx **ref)
 }
 
 struct tls_ctx *
-tls_client_new(const char *ca_file, bool verify, struct err *e)
+tls_client_new(const struct tls_client_options *o, struct err *e)
 {
 	struct tls_ctx *ctx = tls_ctx_new(TLS_client_method(), false);
-	int rc;
+	const char *from = NULL;
 
-	if (ca_file != NULL)
-		rc = SSL_CTX_load_verify_file(ctx->ssl, ca_file);
-	else
-		rc = SSL_CTX_set_default_verify_paths(ctx->ssl);
-	if (rc != 1) {
-		tls_ssl_err(e, ca_file != NULL ? ca_file : "trust anchors");
+	if (o->ca_file != NULL &&
+	    SSL_CTX_load_verify_file(ctx->ssl, o->ca_file) != 1)
+		from = o->ca_file;
+	else if (o->ca_dir != NULL &&
+		 SSL_CTX_load_verify_dir(ctx->ssl, o->ca_dir) != 1)
+		from = o->ca_dir;
+	else if (o->ca_file == NULL && o->ca_dir == NULL &&
+		 SSL_CTX_set_default_verify_paths(ctx->ssl) != 1)
+		from = "trust anchors";
+	if (from != NULL) {
+		tls_ssl_err(e, from);
 		tls_ctx_free(&ctx);
 		return NULL;
 	}
 	SSL_CTX_set_verify(
-	    ctx->ssl, verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+	    ctx->ssl, o->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
 	return ctx;
 }
 
 /* ---- connections ---- */
+static bool
+is_address(const char *name)
+{
+	ASN1_OCTET_STRING *ip = a2i_IPADDRESS(name);
+
+	ERR_clear_error();
+	ASN1_OCTET_STRING_free(ip);
+	return ip != NULL;
+}
+
 static void
 expect_name(SSL *ssl, const char *name)
 {
+	const bool verify = SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE;
 	X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
 	char host[LIMIT_DOMAIN + 2];
 
 	/* RFC 6066 3: an address literal is never sent as server name. */
-	if (X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1)
+	if (is_address(name)) {
+		if (verify)
+			X509_VERIFY_PARAM_set1_ip_asc(param, name);
 		return;
-	ERR_clear_error();
-	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-	BUG_ON(SSL_set1_host(ssl, name) != 1);
+	}
+	if (verify) {
+		SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+		BUG_ON(SSL_set1_host(ssl, name) != 1);
+	}
 	/* The macro for this casts a const away. */
 	snprintf(host, sizeof(host), "%s", name);
 	SSL_ctrl(

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/base/buf.h"
 #include "lib/base/err.h"
 #include "lib/base/span.h"
 
@@ -56,9 +57,17 @@ int tls_pem_check(struct span pem, bool authorities, struct err *e);
 struct tls_ctx *tls_server_new(
     struct span chain, struct span key, struct err *e);
 
-/* A client context. ca_file: PEM file of trust anchors, or NULL for the
- * system's. verify: refuse servers whose chain or name does not verify. */
-struct tls_ctx *tls_client_new(const char *ca_file, bool verify, struct err *e);
+/* What a client trusts. */
+struct tls_client_options {
+	/* PEM file of trust anchors, and a directory of such, named by hash as
+	 * for CApath; both NULL: the system's. */
+	const char *ca_file, *ca_dir;
+	/* Refuse servers whose chain or name does not verify. Else every
+	 * handshake goes on, and tls_facts say what the chain was worth. */
+	bool verify;
+};
+struct tls_ctx *tls_client_new(
+    const struct tls_client_options *o, struct err *e);
 
 /* Drops the caller's reference. */
 void tls_ctx_free(struct tls_ctx **ctx);
@@ -77,7 +86,8 @@ struct tls_facts {
 	const char *protocol; /* "TLSv1.3" */
 	const char *cipher;   /* "TLS_AES_256_GCM_SHA384" */
 	int bits_used, bits_total;
-	bool verified;	 /* peer's chain (and name, as a client) verified */
+	bool verified;	 /* the peer's chain verified (and its name, where the
+			    context is a client's that refuses others) */
 	bool has_cert;	 /* the peer showed a certificate */
 	bool asked_cert; /* as a server: we asked for one */
 	bool resumed;	 /* an earlier session went on */
@@ -88,6 +98,12 @@ struct tls_facts {
 	const char *asked_name;
 	bool name_matched;
 };
+
+/* Appends them as Postfix's log and Received fields have them: "TLSv1.3 with
+ * cipher C (256/256 bits) key-exchange X25519 server-signature ...", with gap
+ * (" ", or a fold) before what belongs together. */
+void tls_facts_print(
+    const struct tls_facts *f, const char *gap, struct buf *out);
 
 /* A peer's certificate, printable. */
 struct tls_cert {

@@ -6,8 +6,9 @@
 
 #include <openssl/ec.h>
 #include <openssl/err.h>
-#include <openssl/x509.h>
+#include <openssl/x509v3.h>
 
+#include "lib/base/limits.h"
 #include "lib/os/log.h"
 
 /* ---- methods ---- */
@@ -120,6 +121,47 @@ tls_facts_get(SSL *ssl, struct tls_facts *out)
 	ERR_clear_error();
 }
 
+static void
+print_method(struct buf *b, const char *what, const struct tls_method *m)
+{
+	buf_fmt(b, "%s %s", what, m->name);
+	if (m->curve != NULL)
+		buf_fmt(b, " (%s)", m->curve);
+	else if (m->bits > 0)
+		buf_fmt(b, " (%d bits)", m->bits);
+}
+
+static void
+print_signature(struct buf *b, const char *gap, const char *who,
+    const struct tls_method *m)
+{
+	char what[40];
+
+	if (m->name == NULL)
+		return;
+	buf_str(b, gap);
+	snprintf(what, sizeof(what), "%s-signature", who);
+	print_method(b, what, m);
+	if (m->digest != NULL)
+		buf_fmt(b, " %s-digest %s", who, m->digest);
+}
+
+void
+tls_facts_print(const struct tls_facts *f, const char *gap, struct buf *out)
+{
+	const bool exchange = f->exchange.name != NULL;
+
+	buf_fmt(out, "%s with cipher %s (%d/%d bits)", f->protocol, f->cipher,
+	    f->bits_used, f->bits_total);
+	if (exchange) {
+		buf_str(out, gap);
+		print_method(out, "key-exchange", &f->exchange);
+	}
+	print_signature(
+	    out, exchange ? " " : gap, "server", &f->server_signature);
+	print_signature(out, gap, "client", &f->client_signature);
+}
+
 /* ---- the peer's certificate ---- */
 static void
 hex(const uint8_t *digest, unsigned n, char *out, size_t size)
@@ -211,6 +253,29 @@ tls_cert_get(SSL *ssl, const char *digest, struct tls_cert *out)
 	fingerprints(cert, digest, out);
 	ERR_clear_error();
 	return true;
+}
+
+bool
+tls_cert_covers(SSL *ssl, struct span name)
+{
+	X509 *cert = SSL_get0_peer_certificate(ssl);
+	ASN1_OCTET_STRING *ip;
+	char text[LIMIT_DOMAIN + 2];
+	int rc;
+
+	if (cert == NULL || name.n == 0 ||
+	    !span_copy(name, text, sizeof(text)))
+		return false;
+	ip = a2i_IPADDRESS(text);
+	if (ip != NULL)
+		rc = X509_check_ip(cert, ASN1_STRING_get0_data(ip),
+		    (size_t)ASN1_STRING_length(ip), 0);
+	else
+		rc = X509_check_host(cert, text, name.n,
+		    X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL);
+	ASN1_OCTET_STRING_free(ip);
+	ERR_clear_error();
+	return rc == 1;
 }
 
 /* ---- channel binding ---- */

@@ -73,6 +73,8 @@ struct tls_ctx *tls_ctx_of(const SSL *ssl);
 void tls_facts_get(SSL *ssl, struct tls_facts *out);
 /* As stream_tls_cert. */
 bool tls_cert_get(SSL *ssl, const char *digest, struct tls_cert *out);
+/* As stream_tls_covers. */
+bool tls_cert_covers(SSL *ssl, struct span name);
 /* As stream_tls_binding. */
 bool tls_binding_get(SSL *ssl, enum tls_binding kind, struct buf *out);
 /* Has tickets carry what a session's end point was. */

@@ -73,6 +73,7 @@ struct queue_envelope {
 	int64_t release_at_s;	/* not to be delivered before (RFC 4865); 0 */
 	bool smtputf8;		/* RFC 6531: the next hop must offer it */
 	bool requiretls;	/* RFC 8689: only over verified TLS */
+	bool tls_optional; /* RFC 8689 5: TLS-Required: No; not both */
 	enum queue_dir birth; /* QUEUE_ACTIVE, or QUEUE_HOLD */
 };
 

@@ -32,6 +32,7 @@ enum envelope_field {
 	ENV_FILTER,
 	ENV_RELEASE_AT,
 	ENV_REQUIRETLS,
+	ENV_TLS_OPTIONAL,
 };
 enum rcpt_field {
 	RCPT_ADDRESS = 1,
@@ -296,6 +297,7 @@ record_envelope_put(struct buf *b, const struct queue_envelope *env)
 	put_field(b, ENV_FILTER, env->filter);
 	put_number(b, ENV_RELEASE_AT, (uint64_t)env->release_at_s);
 	put_number(b, ENV_REQUIRETLS, env->requiretls);
+	put_number(b, ENV_TLS_OPTIONAL, env->tls_optional);
 	finish(b, at);
 }
 
@@ -361,6 +363,9 @@ envelope_field(struct queue_envelope *env, const struct field *f)
 		break;
 	case ENV_REQUIRETLS:
 		env->requiretls = number(f) != 0;
+		break;
+	case ENV_TLS_OPTIONAL:
+		env->tls_optional = number(f) != 0;
 		break;
 	}
 }

@@ -38,3 +38,24 @@ def make(folder):
              path("localhost.pem"))
     for name in ("ca.key", "localhost.key"):
         os.chmod(path(name), 0o600)
+
+
+def issue(folder, name, names, authority=None, days=30):
+    """folder/name.pem and folder/name.key, for names as in subjectAltName,
+    signed by the ca.pem of the folder `authority`, or by itself. Its time is
+    up where days is below 0. Returns the path of the certificate."""
+    out = os.path.join(folder, name)
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+             "-nodes")
+    subject = ("-subj", "/CN=" + name, "-addext", "subjectAltName=" + names)
+    if authority is None:
+        _openssl("req", "-x509", *curve, "-keyout", out + ".key", "-out",
+                 out + ".pem", "-days", str(days), *subject)
+        return out + ".pem"
+    _openssl("req", *curve, "-keyout", out + ".key", "-out", out + ".csr",
+             *subject)
+    _openssl("x509", "-req", "-in", out + ".csr", "-copy_extensions", "copy",
+             "-CA", os.path.join(authority, "ca.pem"), "-CAkey",
+             os.path.join(authority, "ca.key"), "-CAcreateserial", "-days",
+             str(days), "-out", out + ".pem")
+    return out + ".pem"

@@ -158,6 +158,38 @@ test_endless_header_passes(void **state)
 	buf_release(&out);
 }
 
+static void
+test_tls_required_no(void **state)
+{
+	static const struct {
+		const char *header;
+		bool optional;
+	} rows[] = {
+		{ "To: x\r\n", false },
+		{ "TLS-Required: No\r\n", true },
+		{ "To: x\r\ntls-required:\r\n  no \r\n", true },
+		{ "TLS-Required: Yes\r\n", false },
+		{ "TLS-Required: Nope\r\n", false },
+		{ "TLS-Required:\r\n", false },
+		{ "X-TLS-Required: No\r\n", false },
+		{ "To: x\r\n\r\nTLS-Required: No\r\n", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct buf out;
+		struct fixup *f;
+
+		buf_init(&out, 10000);
+		f = fixup_new(&relay_conf, collect, &out);
+		fixup_feed(f, span_str(rows[i].header));
+		fixup_end(f);
+		assert_int_equal(fixup_tls_optional(f), rows[i].optional);
+		fixup_free(&f);
+		buf_release(&out);
+	}
+}
+
 int
 main(void)
 {
@@ -170,6 +202,7 @@ main(void)
 		cmocka_unit_test(test_resent_fields_count),
 		cmocka_unit_test(test_mailbox_line_is_kept_apart),
 		cmocka_unit_test(test_endless_header_passes),
+		cmocka_unit_test(test_tls_required_no),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

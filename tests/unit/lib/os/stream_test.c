@@ -442,7 +442,9 @@ contexts(bool verify)
 	struct err e;
 
 	p.server = tls_server_new(buf_span(&cert_pem), buf_span(&key_pem), &e);
-	p.client = tls_client_new(ca_path, verify, &e);
+	p.client = tls_client_new(
+	    &(struct tls_client_options){ .ca_file = ca_path,
+		.verify = verify }, &e);
 	assert_non_null(p.server);
 	assert_non_null(p.client);
 	return p;
@@ -504,7 +506,8 @@ verifies_names_and_addresses(void **state)
 		{ "127.0.0.1", true, true, true },
 		{ "127.0.0.2", true, false, false },
 		{ "other.example.test", true, false, false },
-		{ "other.example.test", false, true, false },
+		/* Looked at, and told, but nothing more. */
+		{ "other.example.test", false, true, true },
 		{ "mx.example.test", false, true, true },
 	};
 
@@ -526,6 +529,37 @@ verifies_names_and_addresses(void **state)
 		assert_int_equal(f.verified, rows[i].verified);
 		teardown((void **)&w);
 	}
+}
+
+/* What a certificate is for, apart from who vouches for it. */
+static void
+tells_what_a_certificate_covers(void **state)
+{
+	static const struct {
+		const char *name;
+		bool covered;
+	} rows[] = {
+		{ "mx.example.test", true },
+		{ "MX.example.test", true },
+		{ ".example.test", true },
+		{ ".test", true },
+		{ ".mx.example.test", false },
+		{ "example.test", false },
+		{ "127.0.0.1", true },
+		{ "127.0.0.2", false },
+		{ "::1", false },
+		{ "", false },
+	};
+	struct world *w = *state;
+
+	assert_false(stream_tls_covers(w->b.stream, SPAN("mx.example.test")));
+	secure(w, NULL, false);
+	w->b.stop_secured = true;
+	loop_run(w->loop);
+	for (size_t i = 0; i < COUNT_OF(rows); i++)
+		assert_int_equal(stream_tls_covers(w->b.stream,
+		    span_str(rows[i].name)), rows[i].covered);
+	assert_false(stream_tls_covers(w->a.stream, SPAN("mx.example.test")));
 }
 
 /* Both ends see the same, and another connection has another secret. */
@@ -673,7 +707,9 @@ reads_pem_in_any_order(void **state)
 	assert_non_null(strstr(e.text, "certificate and private key"));
 	assert_null(tls_server_new(cert, SPAN_EMPTY, &e));
 	assert_null(tls_server_new(SPAN("rubbish"), key, &e));
-	assert_null(tls_client_new("/nonexistent/ca.pem", true, &e));
+	assert_null(tls_client_new(
+	    &(struct tls_client_options){ .ca_file = "/nonexistent/ca.pem" },
+	    &e));
 	buf_release(&both);
 }
 
@@ -750,6 +786,7 @@ main(void)
 		STREAM_TEST(an_unfinished_farewell_ends_with_the_loop),
 		STREAM_TEST(speaks_tls),
 		cmocka_unit_test(verifies_names_and_addresses),
+		STREAM_TEST(tells_what_a_certificate_covers),
 		cmocka_unit_test(binds_channels),
 		STREAM_TEST(starts_tls_in_the_middle),
 		STREAM_TEST(refuses_plain_text_before_tls),

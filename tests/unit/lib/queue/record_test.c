@@ -30,6 +30,7 @@ sample(void)
 		.release_at_s = 2000000000,
 		.smtputf8 = true,
 		.requiretls = true,
+		.tls_optional = true,
 		.birth = QUEUE_HOLD,
 	};
 }
@@ -89,6 +90,7 @@ envelope_and_back(void **state)
 	assert_int_equal(e.release_at_s, envelope.release_at_s);
 	assert_true(e.smtputf8);
 	assert_true(e.requiretls);
+	assert_true(e.tls_optional);
 	assert_int_equal(e.birth, QUEUE_HOLD);
 	buf_release(&b);
 }
