@@ -36,8 +36,7 @@ struct bounce {
 /* MSG_BOUNCE, read; all spans live in the arena. */
 struct bounce_order {
 	struct arena *arena;
-	int fd; /* of the original's queue file; the caller closes it */
-	uint64_t content_at, size;
+	struct range content; /* the original; the caller closes the file */
 	struct span sender, qid;
 	bool requiretls; /* of the original, so of the notification */
 	struct dsn_report report; /* without to, qid, boundary, times of now */
@@ -49,8 +48,9 @@ int bounce_order_read(struct msg_in *m, struct arena *arena,
     struct bounce_order *out);
 /* The part of the original that goes with the report: all of it, or its
  * header (without the empty line) when that is what the sender wants or it
- * is larger than limit; sets report.headers_only and eight_bit. out has a
- * maximum of at least limit + 1. */
+ * is larger than limit; nothing of one that is damaged. Sets
+ * report.headers_only and eight_bit. out has a maximum of at least limit + 1;
+ * e is not NULL. */
 int bounce_original(struct bounce_order *o, uint64_t limit, struct buf *out,
     struct err *e);
 /* "sender non-delivery notification" ... */

@@ -35,8 +35,8 @@ notice_free(struct notice *n)
 
 	queue_writer_abort(&n->w);
 	buf_release(&n->original);
-	if (n->order.fd >= 0)
-		close(n->order.fd);
+	if (n->order.content.fd >= 0)
+		close(n->order.content.fd);
 	arena_reset(&n->arena);
 	mem_free(n);
 	b->notices--;

@@ -2,10 +2,11 @@
 #include "bounce/bounce_impl.h"
 
 #include <errno.h>
-#include <unistd.h>
 
 #include "lib/base/mem.h"
 #include "lib/mail/delivery_log.h"
+
+enum { PIECE = 65536 };
 
 const char *
 bounce_kind_text(enum dsn_kind kind)
@@ -126,13 +127,12 @@ int
 bounce_order_read(struct msg_in *m, struct arena *arena,
     struct bounce_order *out)
 {
-	struct bounce_order o = { .arena = arena, .fd = -1 };
+	struct bounce_order o = { .arena = arena };
 	struct dsn_report *r = &o.report;
 
 	if (read_kind(m, &r->kind) != 0)
 		return -1;
-	o.content_at = msg_get_u64(m, F_CONTENT_AT);
-	o.size = msg_get_u64(m, F_SIZE);
+	msg_get_range(m, &o.content);
 	o.qid = arena_dup(arena, msg_need(m, F_QID, QUEUE_ID_TEXT - 1));
 	o.sender = keep(arena, m, F_SENDER, LIMIT_ADDRESS);
 	r->sender = o.sender;
@@ -145,11 +145,9 @@ bounce_order_read(struct msg_in *m, struct arena *arena,
 	r->headers_only = msg_get_u64(m, F_DSN_RET) == DSN_RET_HDRS ||
 	    r->kind != DSN_FAILED || o.requiretls;
 	read_rcpts(m, arena, r);
-	if (o.size > INT64_MAX || o.content_at > INT64_MAX - o.size)
-		m->bad = true;
 	if (m->bad)
 		return -1;
-	o.fd = msg_take_fd(m);
+	o.content.fd = msg_take_fd(m);
 	if (m->bad)
 		return -1;
 	*out = o;
@@ -158,29 +156,23 @@ bounce_order_read(struct msg_in *m, struct arena *arena,
 
 /* ---- the original ---- */
 
+/* Reads all of it, for the checksum's sake, and keeps the beginning. */
 static int
 read_content(const struct bounce_order *o, size_t want, struct buf *out,
     struct err *e)
 {
-	uint8_t *room = buf_room(out, want);
-	size_t done = 0;
+	uint8_t *piece = mem_alloc(PIECE);
+	struct range_reader r;
+	ssize_t n;
 
-	BUG_ON(room == NULL);
-	while (done < want) {
-		ssize_t n = pread(o->fd, room + done, want - done,
-		    (off_t)(o->content_at + done));
+	range_begin(&r, &o->content);
+	while ((n = range_read(&r, piece, PIECE, e)) > 0) {
+		const size_t left = want - out->n;
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_sys(e, "read the original message");
-		if (n == 0)
-			return err_set(e, ERR_TEMP, "4.3.0",
-			    "the original message was cut short");
-		done += (size_t)n;
+		buf_add(out, span_of(piece, (size_t)n < left ? (size_t)n : left));
 	}
-	buf_grown(out, done);
-	return 0;
+	mem_free(piece);
+	return n < 0 ? -1 : 0;
 }
 
 /* Up to the empty line; of a header that is cut, up to the last whole line. */
@@ -210,11 +202,19 @@ int
 bounce_original(struct bounce_order *o, uint64_t limit, struct buf *out,
     struct err *e)
 {
-	if (o->size > limit)
+	const uint64_t size = o->content.size;
+
+	if (size > limit)
 		o->report.headers_only = true;
-	if (read_content(o, (size_t)(o->size < limit ? o->size : limit), out,
-		e) != 0)
-		return -1;
+	if (read_content(o, (size_t)(size < limit ? size : limit), out, e) !=
+	    0) {
+		if (e->sysno != EBADMSG)
+			return -1;
+		/* What is damaged goes nowhere, but that it was not delivered
+		 * is to be told. */
+		buf_reset(out);
+		o->report.headers_only = true;
+	}
 	if (o->report.headers_only)
 		buf_truncate(out, header_length(buf_span(out)));
 	o->report.eight_bit = has_high_bytes(buf_span(out));

@@ -171,9 +171,6 @@ lockfile_by_spawner(
 			result = -1;
 			if (!msg_get_err(&m, e))
 				err_set(e, ERR_TEMP, "4.3.0", "lock file");
-			/* errno travels beside: EEXIST means "locked". */
-			if (e != NULL)
-				e->sysno = (int)msg_get_u32(&m, F_STATUS);
 		}
 		msg_in_release(&m);
 	}

@@ -104,10 +104,8 @@ spawn_lockfile(struct spawner *sp, struct spawned *s, struct msg_in *m)
 	else
 		result = perform_as_user(s, spool, op, name, &e);
 	msg_begin(&out, result == 0 ? MSG_OK : MSG_ERROR, m->id, m->trace);
-	if (result != 0) {
-		msg_put_err(&out, &e);
-		msg_put_u64(&out, F_STATUS, (uint64_t)e.sysno);
-	}
+	if (result != 0)
+		msg_put_err(&out, &e); /* EEXIST means "locked" */
 	result = sync_send(s->control, &out, ANSWER_MS, &e);
 	msg_out_release(&out);
 	return result;

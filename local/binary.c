@@ -36,24 +36,14 @@ static int
 read_all(const struct delivery *d, struct downgrade *g, struct err *e)
 {
 	uint8_t piece[PIECE];
-	uint64_t at = 0;
+	struct range_reader r;
+	ssize_t n;
 
-	while (at < d->content_size) {
-		const uint64_t left = d->content_size - at;
-		const ssize_t n = pread(d->fd, piece,
-		    left < PIECE ? (size_t)left : PIECE,
-		    (off_t)(d->content_at + at));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_sys(e, "read the message");
-		if (n == 0)
-			return err_set(e, ERR_TEMP, "4.3.0",
-			    "the message's file ends early");
+	range_begin(&r, &d->content);
+	while ((n = range_read(&r, piece, PIECE, e)) > 0)
 		downgrade_feed(g, span_of(piece, (size_t)n));
-		at += (uint64_t)n;
-	}
+	if (n < 0)
+		return -1;
 	downgrade_end(g);
 	return 0;
 }
@@ -78,9 +68,7 @@ binary_encode(struct delivery *d, struct err *e)
 		close(o.fd);
 		return -1;
 	}
-	close(d->fd);
-	d->fd = o.fd;
-	d->content_at = 0;
-	d->content_size = o.size;
+	close(d->content.fd);
+	d->content = (struct range){ .fd = o.fd, .size = o.size };
 	return 0;
 }

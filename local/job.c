@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "local/job.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -95,6 +96,7 @@ decide_err(struct job *j, const struct err *e)
 {
 	decide(j, e->kind == ERR_PERM ? RCPT_FAILED : RCPT_DEFERRED, e->dsn,
 	    span_str(e->text));
+	j->result.damaged |= e->sysno == EBADMSG;
 }
 
 static bool
@@ -166,10 +168,9 @@ forward(struct job *j)
 	struct msg_out m;
 
 	msg_begin(&m, MSG_FORWARD, 0, j->r->log.trace);
-	msg_put_fd(&m, j->r->fd);
+	msg_put_fd(&m, j->r->content.fd);
 	msg_put_str(&m, F_QID, j->r->log.qid);
-	msg_put_u64(&m, F_SIZE, j->r->size);
-	msg_put_u64(&m, F_CONTENT_AT, j->r->content_at);
+	msg_put_range(&m, &j->r->content);
 	msg_put(&m, F_SENDER, j->sender.n > 0 ? j->sender : j->r->sender);
 	msg_put(&m, F_ENCODING, j->r->encoding);
 	if (j->r->requiretls)
@@ -236,6 +237,7 @@ take_verdict(struct job *j, struct msg_in *m)
 		decide(j, (enum rcpt_action)action, dsn, text);
 	if ((flags & DONE_DELIVERED) != 0)
 		tell_imap(j);
+	j->result.damaged |= (flags & DONE_DAMAGED) != 0;
 	if ((flags & DONE_QUOTA) != 0 &&
 	    j->over_quota != ((flags & DONE_FULL) != 0))
 		user_client_quota(j->d->users, j->login, !j->over_quota);
@@ -247,11 +249,10 @@ begin_work(struct job *j, struct msg_out *m)
 	const struct agent_rcpt *to = rcpt(j);
 
 	msg_begin(m, MSG_WORK, 1, j->r->log.trace);
-	msg_put_fd(m, j->r->fd);
+	msg_put_fd(m, j->r->content.fd);
 	msg_put_str(m, F_QID, j->r->log.qid);
 	msg_put_u64(m, F_RCPT_INDEX, to->index);
-	msg_put_u64(m, F_SIZE, j->r->size);
-	msg_put_u64(m, F_CONTENT_AT, j->r->content_at);
+	msg_put_range(m, &j->r->content);
 	msg_put(m, F_ENCODING, j->r->encoding);
 	msg_put(m, F_SENDER, j->r->sender);
 	msg_put(m, F_ADDRESS, to->address);

@@ -46,6 +46,7 @@ enum { /* F_FLAGS of MSG_WORK_DONE */
 	DONE_QUOTA = 8,     /* the user has a quota, and with */
 	DONE_FULL = 16,     /* this, the mailbox is full */
 	DONE_DELIVERED = 4, /* something is in a mailbox; F_TEXT says where */
+	DONE_DAMAGED = 32,  /* the content does not fit its checksum */
 };
 
 #endif

@@ -54,6 +54,8 @@ verdict_err(struct verdict *v, const struct err *e)
 	v->action = e->kind == ERR_PERM ? RCPT_FAILED : RCPT_DEFERRED;
 	snprintf(v->dsn, sizeof(v->dsn), "%s", e->dsn);
 	snprintf(v->text, sizeof(v->text), "%s", e->text);
+	if (e->sysno == EBADMSG)
+		v->flags |= DONE_DAMAGED;
 }
 
 static void
@@ -350,15 +352,14 @@ read_work(struct work *k, struct msg_in *m, struct err *e)
 	k->flags = msg_get_u64(m, F_FLAGS);
 	k->binary = span_eq(msg_get(m, F_ENCODING, 40), SPAN("BINARYMIME"));
 	k->d = (struct delivery){
-		.content_at = msg_get_u64(m, F_CONTENT_AT),
-		.content_size = msg_get_u64(m, F_SIZE),
 		.sender = msg_get(m, F_SENDER, LIMIT_IPC_MESSAGE),
 		.address = msg_need(m, F_ADDRESS, LIMIT_IPC_MESSAGE),
 		.orig_address = msg_get(m, F_ORIG_ADDRESS, LIMIT_IPC_MESSAGE),
 		.queue_id = k->log.qid,
 		.rcpt_index = msg_get_u32(m, F_RCPT_INDEX),
-		.fd = msg_take_fd(m),
 	};
+	msg_get_range(m, &k->d.content);
+	k->d.content.fd = msg_take_fd(m);
 	return msg_done(m, e);
 }
 
@@ -375,7 +376,7 @@ serve_one(struct worker *w, struct msg_in *m)
 		alias(k);
 	else
 		deliver(k);
-	close(k->d.fd);
+	close(k->d.content.fd);
 	mem_free(k);
 }
 

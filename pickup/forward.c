@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include <errno.h>
 #include <unistd.h>
 
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
 #include "lib/ipc/channel.h"
+#include "lib/os/range.h"
 #include "pickup/pickup.h"
 
 enum { CREDIT = 20 };
@@ -12,16 +12,15 @@ enum { CREDIT = 20 };
 /* One MSG_FORWARD under way. */
 struct forward {
 	struct request *request;
-	int fd;
-	uint64_t at, left; /* of the content in the file */
+	struct range_reader content;
 	struct arena arena;
 };
 
 static void
 forward_free(struct forward *f)
 {
-	if (f->fd >= 0)
-		close(f->fd);
+	if (f->content.range.fd >= 0)
+		close(f->content.range.fd);
 	arena_reset(&f->arena);
 	mem_free(f);
 }
@@ -30,23 +29,8 @@ static ssize_t
 read_content(void *arg, void *out, size_t size, struct err *e)
 {
 	struct forward *f = arg;
-	ssize_t n;
 
-	if (size > f->left)
-		size = (size_t)f->left;
-	if (size == 0)
-		return 0;
-	do {
-		n = pread(f->fd, out, size, (off_t)f->at);
-	} while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return err_sys(e, "read the message to be forwarded");
-	if (n == 0)
-		return err_set(e, ERR_TEMP, "4.3.0",
-		    "the message to be forwarded was cut short");
-	f->at += (uint64_t)n;
-	f->left -= (uint64_t)n;
-	return n;
+	return range_read(&f->content, out, size, e);
 }
 
 static void
@@ -105,13 +89,14 @@ on_forward(struct request *r, struct msg_in *m, void *arg)
 	struct pickup *p = arg;
 	struct forward *f = MEM_NEW(f);
 	struct intake_spec spec = { .uid = -1, .count_hops = true };
+	struct range content;
 	struct err e;
 
 	arena_init(&f->arena, 4 * LIMIT_IPC_MESSAGE);
 	f->request = r;
-	f->fd = msg_take_fd(m);
-	f->at = msg_get_u64(m, F_CONTENT_AT);
-	f->left = msg_get_u64(m, F_SIZE);
+	msg_get_range(m, &content);
+	content.fd = msg_take_fd(m);
+	range_begin(&f->content, &content);
 	spec.sender = arena_dup(&f->arena,
 	    msg_get(m, F_SENDER, LIMIT_ADDRESS));
 	spec.header = arena_dup(&f->arena,

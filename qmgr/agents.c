@@ -139,6 +139,7 @@ result_read(struct msg_in *m, struct rcpt_result *out)
 	out->remote = msg_get(m, F_REMOTE, LIMIT_IPC_MESSAGE);
 	out->diagnostic = msg_get(m, F_DIAGNOSTIC, LIMIT_IPC_MESSAGE);
 	out->passed_on = msg_has(m, F_PASSED_ON);
+	out->damaged = msg_has(m, F_DAMAGED);
 	if (action < RCPT_SENT || action > RCPT_FAILED || out->dsn.n < 5)
 		return false;
 	out->action = (enum rcpt_action)action;

@@ -91,14 +91,14 @@ static void
 begin(const struct message *m, enum rcpt_action action, struct msg_out *out)
 {
 	const struct queue_message *q = m->open;
+	const struct range content = queue_message_content(q);
 
 	msg_begin(out, MSG_BOUNCE, 0, m->log.trace);
 	msg_put_fd(out, m->read_fd);
 	msg_put_str(out, F_QID, m->log.qid);
 	msg_put(out, F_SENDER, q->env.sender);
 	msg_put_u64(out, F_ARRIVAL_US, (uint64_t)q->env.arrival_us);
-	msg_put_u64(out, F_SIZE, q->content_size);
-	msg_put_u64(out, F_CONTENT_AT, q->content_at);
+	msg_put_range(out, &content);
 	if (q->env.encoding.n > 0)
 		msg_put(out, F_ENCODING, q->env.encoding);
 	if (q->env.dsn_envid.n > 0)

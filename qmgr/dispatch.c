@@ -135,6 +135,7 @@ begin_deliver(
     const struct message *m, const struct delivery *d, struct msg_out *out)
 {
 	const struct queue_message *q = m->open;
+	const struct range content = queue_message_content(q);
 
 	msg_begin(out, MSG_DELIVER, d->id, m->log.trace);
 	msg_put_fd(out, m->read_fd);
@@ -142,8 +143,7 @@ begin_deliver(
 	msg_put(out, F_SENDER, q->env.sender);
 	msg_put_u64(out, F_ARRIVAL_US, (uint64_t)queue_id_us(m->sched.id));
 	msg_put_u64(out, F_ACTIVE_US, (uint64_t)m->active_us);
-	msg_put_u64(out, F_SIZE, q->content_size);
-	msg_put_u64(out, F_CONTENT_AT, q->content_at);
+	msg_put_range(out, &content);
 	msg_put(out, F_TRANSPORT,
 	    sched_transport_name(sched_dest_transport(d->batch->dest)));
 	msg_put(out, F_NEXTHOP, sched_dest_nexthop(d->batch->dest));

@@ -20,6 +20,7 @@ struct foreign {
 	struct rcpt *rcpt;
 	bool answered; /* the result is known: */
 	enum rcpt_action action;
+	bool damaged;
 	char *dsn, *text, *remote, *diagnostic;
 };
 
@@ -52,6 +53,7 @@ keep(struct foreign *f, const struct rcpt_result *res)
 {
 	f->answered = true;
 	f->action = res->action;
+	f->damaged = res->damaged;
 	f->dsn = span_dup(res->dsn);
 	f->text = span_dup(res->text);
 	f->remote = span_dup(res->remote);
@@ -84,7 +86,8 @@ apply(struct message *m, struct rcpt *r, const struct foreign *f)
 		.dsn = span_str(f->dsn),
 		.text = span_str(f->text),
 		.remote = span_str(f->remote),
-		.diagnostic = span_str(f->diagnostic) });
+		.diagnostic = span_str(f->diagnostic),
+		.damaged = f->damaged });
 }
 
 bool

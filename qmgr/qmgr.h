@@ -109,6 +109,7 @@ struct message {
 	struct list seg_link;
 	uint64_t seg_at;
 	bool rebuilt; /* from its record */
+	bool suspect; /* an agent says that its content is damaged */
 	bool moved;   /* to deferred/, and that is not flushed */
 	struct log_ctx log;
 	bool flushed; /* while it was being deferred */
@@ -184,6 +185,7 @@ struct rcpt_result {
 	enum rcpt_action action;
 	struct span dsn, text, remote, diagnostic;
 	bool passed_on; /* the next hop tells the sender of success */
+	bool damaged;	/* the agent found that the content is */
 };
 /* Takes the result of a recipient that is in no batch and no queue. */
 void message_result(

@@ -34,14 +34,14 @@ static void
 put_facts(struct requeue *r)
 {
 	const struct queue_message *m = r->open;
+	const struct range content = queue_message_content(m);
 	char text[QUEUE_ID_TEXT];
 
 	queue_id_text(r->id, text);
 	msg_begin(&r->out, MSG_FORWARD, 0, m->env.trace);
 	msg_put_fd(&r->out, m->fd);
 	msg_put_str(&r->out, F_QID, text);
-	msg_put_u64(&r->out, F_SIZE, m->content_size);
-	msg_put_u64(&r->out, F_CONTENT_AT, m->content_at);
+	msg_put_range(&r->out, &content);
 	msg_put(&r->out, F_SENDER, m->env.sender);
 	msg_put(&r->out, F_ENCODING, m->env.encoding);
 }

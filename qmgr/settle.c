@@ -34,6 +34,7 @@ message_result(struct message *m, struct rcpt *r, const struct rcpt_result *res)
 	r->remote = keep(res->remote);
 	r->diagnostic = keep(res->diagnostic);
 	r->at_us = clock_wall_us();
+	m->suspect |= res->damaged;
 	switch (r->action) {
 	case RCPT_SENT:
 		if (wants_success(m, r) && !res->passed_on) {
@@ -162,12 +163,13 @@ finish(struct message *m)
 		message_forget(m);
 		return;
 	case VERDICT_CORRUPT:
-		if (can_rebuild(m) && list_empty(&m->sent) &&
-		    list_empty(&m->deferred)) {
+		/* Whoever gets at it should see who has it already. */
+		if (m->open != NULL && !list_empty(&m->sent))
+			settle_marks(m);
+		else if (can_rebuild(m))
 			settle_rebuild(m);
-			return;
-		}
-		settle_corrupt(m);
+		else
+			settle_corrupt(m);
 		return;
 	case VERDICT_LATER:
 		if (m->dir != QUEUE_DEFERRED && message_unreleased(m)) {
@@ -195,21 +197,27 @@ void
 message_step(struct message *m)
 {
 	const bool over = m->sched.state == SCHED_DONE && list_empty(&m->held);
+	const bool whole = over && m->edit == EDIT_NONE &&
+			   m->verdict != VERDICT_CORRUPT;
 
 	if (m->busy || m->stuck)
 		return;
+	if (over && m->suspect) {
+		settle_check(m);
+		return;
+	}
 	if ((m->failed_count > 0 || m->told_count > 0) &&
 	    (over || m->failed_count + m->told_count >= BOUNCE_EARLY)) {
 		message_bounce(m);
 		return;
 	}
-	if (over && m->edit == EDIT_NONE && !list_empty(&m->deferred) &&
+	if (whole && !list_empty(&m->deferred) &&
 	    (m->expire || too_old(m))) {
 		expire(m);
 		message_bounce(m);
 		return;
 	}
-	if (over && m->edit == EDIT_NONE && message_warning_due(m)) {
+	if (whole && message_warning_due(m)) {
 		message_warn(m);
 		return;
 	}

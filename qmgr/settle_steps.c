@@ -78,7 +78,19 @@ run_rebuild(struct work *work)
 	struct message *m = CONTAINER_OF(work, struct message, work);
 
 	m->step_failed = queue_rebuild(m->q->queue, &m->seg->file, m->seg_at,
-			     m->sched.id, &m->e) != 0;
+			     m->sched.id, true, &m->e) != 0;
+}
+
+static void
+run_check(struct work *work)
+{
+	struct message *m = CONTAINER_OF(work, struct message, work);
+	struct queue_message *open;
+
+	m->step_failed = queue_message_open(m->q->queue, m->dir, m->sched.id,
+			     O_RDONLY, true, &open, &m->e) != 0;
+	if (!m->step_failed)
+		queue_message_close(&open);
 }
 
 /* The same with a record in the journal. */
@@ -455,7 +467,30 @@ rebuild_done(struct work *work)
 void
 settle_rebuild(struct message *m)
 {
+	free_list(&m->deferred);
 	submit(m, WORK_OTHER, run_rebuild, rebuild_done);
+}
+
+static void
+check_done(struct work *work)
+{
+	struct message *m = CONTAINER_OF(work, struct message, work);
+
+	m->suspect = false;
+	if (m->step_failed)
+		log_warning(&m->log, "%s", m->e.text);
+	else
+		log_warning(&m->log, "damaged for an agent, but not here");
+	/* What can't be read now is tried again with the rest. */
+	if (m->step_failed && m->e.kind == ERR_PERM)
+		m->verdict = VERDICT_CORRUPT;
+	message_idle(m);
+}
+
+void
+settle_check(struct message *m)
+{
+	submit(m, WORK_OTHER, run_check, check_done);
 }
 
 void

@@ -28,11 +28,14 @@ void settle_marks(struct message *m);
  * time. */
 void settle_defer(struct message *m);
 
+/* An agent found its content damaged. Is it? Then that is the verdict. */
+void settle_check(struct message *m);
+
 /* It is damaged: to corrupt/, and forgotten. */
 void settle_corrupt(struct message *m);
 
 /* Its file is gone or damaged, but its record (m->seg) has all of it: made
- * anew, and tried at once. */
+ * anew with the marks it has, and tried at once. */
 void settle_rebuild(struct message *m);
 
 /* Nothing is written: it waits until then (the scheduler's time, ms). */

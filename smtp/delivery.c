@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include <errno.h>
-#include <unistd.h>
 
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
@@ -34,7 +32,8 @@ struct delivery {
 	size_t *open;             /* recipients (of r) in this transaction */
 	struct span *addresses;   /* theirs */
 	size_t open_count;
-	uint64_t at;              /* of the content, sent */
+	struct range_reader content; /* in this transaction */
+	bool unreadable;          /* last says why: no other target helps */
 	struct smtp_client_dsn *dsn; /* of the recipients in addresses */
 	bool passes_dsn;          /* this server takes them over */
 	struct downgrade *downgrade; /* of this transaction; NULL: none */
@@ -232,7 +231,7 @@ on_ready(void *arg, const struct target *t, const struct smtp_client *client,
 		};
 		d->addresses[d->open_count++] = r->rcpts[i].address;
 	}
-	d->at = 0;
+	range_begin(&d->content, &r->content);
 	d->passes_dsn = smtp_client_offers(client, "DSN", NULL);
 	downgrade_free(&d->downgrade);
 	buf_reset(&d->converted);
@@ -243,7 +242,7 @@ on_ready(void *arg, const struct target *t, const struct smtp_client *client,
 		.sender = r->sender,
 		.rcpts = d->addresses,
 		.rcpt_count = d->open_count,
-		.size = d->downgrade != NULL ? 0 : r->size,
+		.size = d->downgrade != NULL ? 0 : r->content.size,
 		.body_8bit = span_ieq(r->encoding, SPAN("8BITMIME")) &&
 		    d->downgrade == NULL,
 		.binary = binary,
@@ -263,20 +262,13 @@ on_ready(void *arg, const struct target *t, const struct smtp_client *client,
 static ssize_t
 read_content(struct delivery *d, void *out, size_t size)
 {
-	ssize_t n;
+	struct err e;
+	const ssize_t n = range_read(&d->content, out, size, &e);
 
-	if (size > d->r->size - d->at)
-		size = (size_t)(d->r->size - d->at);
-	if (size == 0)
-		return 0;
-	do {
-		n = pread(d->r->fd, out, size,
-		    (off_t)(d->r->content_at + d->at));
-	} while (n < 0 && errno == EINTR);
-	/* A file that ends early must not become a mail that ends early. */
-	if (n <= 0)
-		return -1;
-	d->at += (uint64_t)n;
+	if (n < 0) {
+		d->unreadable = true;
+		d->last = e;
+	}
 	return n;
 }
 
@@ -356,7 +348,7 @@ on_end(void *arg, enum session_end how, const struct err *e)
 		how = SESSION_FAILED;
 		break;
 	case SESSION_FAILED:
-		if (e != NULL) {
+		if (e != NULL && !d->unreadable) {
 			d->last = *e;
 			d->passing = e->kind == ERR_TEMP;
 		}
@@ -366,7 +358,7 @@ on_end(void *arg, enum session_end how, const struct err *e)
 		free_delivery(d);
 		return;
 	}
-	if (how == SESSION_FAILED && !has_another(d)) {
+	if (how == SESSION_FAILED && (d->unreadable || !has_another(d))) {
 		give_up(d);
 		return;
 	}

@@ -14,5 +14,8 @@
 
 /* Continues a checksum over more bytes; start with 0. */
 uint32_t crc32c(uint32_t crc, struct span bytes);
+/* The same, never by the processor's own instruction: what others are
+ * compared with. */
+uint32_t crc32c_tables(uint32_t crc, struct span bytes);
 
 #endif

@@ -97,6 +97,17 @@ msg_put_err(struct msg_out *m, const struct err *e)
 	msg_put_u64(m, F_ERR_KIND, e->kind);
 	msg_put_str(m, F_DSN, e->dsn);
 	msg_put_str(m, F_TEXT, e->text);
+	if (e->sysno != 0)
+		msg_put_u64(m, F_STATUS, (uint64_t)e->sysno);
+}
+
+void
+msg_put_range(struct msg_out *m, const struct range *r)
+{
+	msg_put_u64(m, F_SIZE, r->size);
+	msg_put_u64(m, F_CONTENT_AT, r->at);
+	if (r->checked)
+		msg_put_u64(m, F_CONTENT_CRC, r->crc);
 }
 
 bool

@@ -18,6 +18,7 @@
 #include "lib/base/limits.h"
 #include "lib/base/span.h"
 #include "lib/ipc/schema.h"
+#include "lib/os/range.h"
 
 /* ---- writing ---- */
 struct msg_out {
@@ -41,8 +42,11 @@ void msg_put_fd(struct msg_out *m, int fd);
 /* Fields put between belong to one element of a repeated group. */
 void msg_group_begin(struct msg_out *m, enum msg_field f);
 void msg_group_end(struct msg_out *m);
-/* An error as fields F_ERR_KIND, F_DSN, F_TEXT. */
+/* An error as fields F_ERR_KIND, F_DSN, F_TEXT, and F_STATUS: errno. */
 void msg_put_err(struct msg_out *m, const struct err *e);
+/* Where bytes are in a file that goes beside (its descriptor is not put), as
+ * F_SIZE, F_CONTENT_AT and, when it is known, F_CONTENT_CRC. */
+void msg_put_range(struct msg_out *m, const struct range *r);
 /* False when it grew beyond the limit: nothing may be sent then. */
 bool msg_ok(const struct msg_out *m);
 /* Bytes still free, for filling a message with as many elements as fit. */
@@ -84,6 +88,8 @@ bool msg_value_u64(struct span value, uint64_t *out);
 int msg_take_fd(struct msg_in *m);
 /* The error carried by F_ERR_KIND etc.; false when there is none. */
 bool msg_get_err(struct msg_in *m, struct err *out);
+/* What msg_put_range put; fd is -1. */
+void msg_get_range(struct msg_in *m, struct range *out);
 /* The single check: 0, or -1 when anything was bad. */
 int msg_done(const struct msg_in *m, struct err *e);
 

@@ -209,7 +209,20 @@ msg_get_err(struct msg_in *m, struct err *out)
 	dsn_check(dsn, kind);
 	text = msg_get(m, F_TEXT, LIMIT_IPC_MESSAGE);
 	err_set(out, kind, dsn, "%.*s", SPAN_FMT(text));
+	out->sysno = (int)msg_get_u32(m, F_STATUS);
 	return true;
+}
+
+void
+msg_get_range(struct msg_in *m, struct range *out)
+{
+	*out = (struct range){ .fd = -1,
+		.at = msg_get_u64(m, F_CONTENT_AT),
+		.size = msg_get_u64(m, F_SIZE),
+		.checked = msg_has(m, F_CONTENT_CRC) };
+	out->crc = msg_get_u32(m, F_CONTENT_CRC);
+	/* Places in files are signed. */
+	m->bad |= out->size > INT64_MAX || out->at > INT64_MAX - out->size;
 }
 
 int

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lib/mail/agent.h"
 
+#include <errno.h>
 #include <unistd.h>
 
 #include "lib/base/limits.h"
@@ -32,7 +33,7 @@ struct agent {
 struct kept {
 	enum rcpt_action action;
 	struct span dsn, text, remote, diagnostic;
-	bool passed_on;
+	bool passed_on, damaged;
 };
 
 struct request {
@@ -49,8 +50,8 @@ static void
 request_free(struct request *r)
 {
 	list_remove(&r->link);
-	if (r->pub.fd >= 0)
-		close(r->pub.fd);
+	if (r->pub.content.fd >= 0)
+		close(r->pub.content.fd);
 	arena_reset(&r->arena);
 	mem_free(r);
 }
@@ -97,6 +98,8 @@ put_result(struct msg_out *m, const struct request *r, size_t i)
 		msg_put(m, F_DIAGNOSTIC, k->diagnostic);
 	if (k->passed_on)
 		msg_put_u64(m, F_PASSED_ON, 1);
+	if (k->damaged)
+		msg_put_u64(m, F_DAMAGED, 1);
 }
 
 static void
@@ -207,8 +210,7 @@ read_request(struct request *r, struct msg_in *m)
 	struct agent_request *p = &r->pub;
 
 	m->bad |= !queue_id_parse(msg_need(m, F_QID, QUEUE_ID_TEXT), &p->id);
-	p->content_at = msg_get_u64(m, F_CONTENT_AT);
-	p->size = msg_get_u64(m, F_SIZE);
+	msg_get_range(m, &p->content);
 	p->arrival_us = (int64_t)msg_get_u64(m, F_ARRIVAL_US);
 	p->active_us = (int64_t)msg_get_u64(m, F_ACTIVE_US);
 	p->transport = keep(r, m, F_TRANSPORT, LIMIT_ADDRESS);
@@ -225,7 +227,7 @@ read_request(struct request *r, struct msg_in *m)
 	p->log.trace = m->trace;
 	queue_id_text(p->id, p->log.qid);
 	read_rcpts(r, m);
-	p->fd = msg_take_fd(m);
+	p->content.fd = msg_take_fd(m);
 }
 
 static void
@@ -376,6 +378,7 @@ agent_result(
 		.diagnostic = arena_dup(
 		    &r->arena, span_slice(res->diagnostic, 0, AGENT_TEXT)),
 		.passed_on = res->passed_on,
+		.damaged = res->damaged,
 	};
 	log_result(r, i, res);
 	if (r->agent->channel == NULL)
@@ -395,6 +398,7 @@ agent_result_err(
 		.dsn = e->dsn,
 		.text = span_str(e->text),
 		.relay = relay,
+		.damaged = e->sysno == EBADMSG,
 	    });
 }
 
@@ -411,8 +415,8 @@ agent_done(struct agent_request **pub)
 	for (size_t i = 0; i < r->pub.rcpt_count; i++)
 		if (!r->pub.rcpts[i].answered)
 			agent_result_err(&r->pub, i, SPAN_EMPTY, &e);
-	close(r->pub.fd);
-	r->pub.fd = -1;
+	close(r->pub.content.fd);
+	r->pub.content.fd = -1;
 	r->done = true;
 	a->running--;
 	if (a->channel != NULL) {

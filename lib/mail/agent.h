@@ -15,6 +15,7 @@
 
 #include "lib/ipc/channel.h"
 #include "lib/mail/delivery_log.h"
+#include "lib/os/range.h"
 #include "lib/queue/queue.h"
 
 struct agent;
@@ -34,8 +35,9 @@ struct agent_rcpt {
 struct agent_request {
 	struct queue_id id;
 	struct log_ctx log; /* trace and queue id, for all its lines */
-	int fd;		    /* the queue file, read-only: use pread */
-	uint64_t content_at, size;
+	/* The message, in the queue file (read-only). It goes nowhere whole
+	 * before its last byte has been read and its checksum fits. */
+	struct range content;
 	int64_t arrival_us, active_us;
 	struct span transport, nexthop;
 	struct span sender; /* empty: null */
@@ -73,12 +75,13 @@ struct agent_result {
 	struct span remote;	       /* remote MTA's name, or empty */
 	struct span diagnostic;	       /* its reply, or empty */
 	bool passed_on; /* RCPT_SENT: a wish to hear of it went along */
+	bool damaged;	/* RCPT_DEFERRED: the content does not fit */
 };
 /* The fate of recipient i of the request (once each): logs and reports it.
  * A failure of this host must be RCPT_DEFERRED. */
 void agent_result(
     struct agent_request *r, size_t i, const struct agent_result *result);
-/* The same from an err. */
+/* The same from an err; that of range_read says whether it is damaged. */
 void agent_result_err(
     struct agent_request *r, size_t i, struct span relay, const struct err *e);
 

@@ -338,6 +338,16 @@ queue_message_from_fd(
 	return 0;
 }
 
+struct range
+queue_message_content(const struct queue_message *m)
+{
+	return (struct range){ .fd = -1,
+		.at = m->content_at,
+		.size = m->content_size,
+		.checked = true,
+		.crc = m->content_crc };
+}
+
 int
 queue_message_from_head(
     struct span head, struct queue_message **out, struct err *e)

@@ -23,6 +23,7 @@
 #include "lib/base/arena.h"
 #include "lib/base/err.h"
 #include "lib/os/loop.h"
+#include "lib/os/range.h"
 #include "lib/queue/queue_id.h"
 
 enum queue_dir {
@@ -236,6 +237,9 @@ int queue_message_from_fd(
 int queue_message_from_head(
     struct span head, struct queue_message **out, struct err *e);
 void queue_message_close(struct queue_message **m);
+/* Where its content is, for those who read it from another descriptor (fd is
+ * -1). */
+struct range queue_message_content(const struct queue_message *m);
 /* Another descriptor of a message's file; nothing is checked. */
 int queue_open_file(struct queue *q, enum queue_dir dir, struct queue_id id,
     int flags, int *out_fd, struct err *e);

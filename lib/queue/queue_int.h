@@ -44,4 +44,14 @@ int queue_spare_done(struct queue *q, int fd, uint64_t size,
     struct queue_id spare, struct queue_id id, struct err *e);
 void queue_spare_remove(struct queue *q, struct queue_id spare);
 
+/* ---- rebuild.c ---- */
+struct segment;
+struct buf;
+/* The queue file that the record at that place has, into data. */
+int queue_read_record(const struct segment *s, uint64_t at,
+    struct queue_id id, struct buf *data, struct err *e);
+/* Puts it into incoming/; not flushed, since the journal has it. */
+int queue_make_anew(
+    struct queue *q, struct queue_id id, struct span data, struct err *e);
+
 #endif

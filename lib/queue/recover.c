@@ -3,17 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/mem.h"
 #include "lib/os/fs.h"
 #include "lib/queue/queue_int.h"
 #include "lib/queue/record.h"
-
-enum { NAME_SIZE = QUEUE_NAME + 8 };
 
 /* ---- lists that grow ---- */
 struct entry {
@@ -75,92 +71,6 @@ find(const struct entries *l, struct queue_id id)
 	return low < l->n && l->p[low].id.n == id.n ? &l->p[low] : NULL;
 }
 
-/* ---- making files anew ---- */
-static int
-write_file(struct queue *q, const char *temp, const char *name,
-    struct span data, struct err *e)
-{
-	int fd, ret;
-
-	if (fs_unlink(q->fd, temp, e) != 0 ||
-	    fs_create(q->fd, temp, 0660, &fd, e) != 0)
-		return -1;
-	if (fchmod(fd, 0660) != 0)
-		ret = err_sys(e, "chmod %s", temp);
-	else
-		ret = fs_pwrite(fd, data, 0, e);
-	close(fd);
-	if (ret == 0)
-		ret = fs_rename(q->fd, temp, q->fd, name, e);
-	if (ret != 0)
-		fs_unlink(q->fd, temp, NULL);
-	return ret;
-}
-
-/* Not flushed: the journal has it. */
-static int
-make_anew(struct queue *q, struct queue_id id, struct span data, struct err *e)
-{
-	char name[QUEUE_NAME], temp[NAME_SIZE], text[QUEUE_ID_TEXT];
-
-	queue_name(QUEUE_INCOMING, id, name);
-	queue_id_text(id, text);
-	snprintf(temp, sizeof(temp), "%s/%c/.%s",
-	    queue_dir_name(QUEUE_INCOMING), queue_id_dir(id), text);
-	return write_file(q, temp, name, data, e);
-}
-
-struct one_record {
-	struct queue *q;
-	struct queue_id id;
-	struct buf *data;
-	bool found;
-};
-
-static bool
-keep_record(void *arg, const struct journal_record *r, uint64_t place)
-{
-	struct one_record *o = arg;
-
-	(void)place;
-	if (r->type != JOURNAL_MESSAGE || r->id.n != o->id.n)
-		return false;
-	buf_add(o->data, r->data);
-	o->found = true;
-	return false;
-}
-
-static int
-read_record(const struct segment *s, uint64_t at, struct queue_id id,
-    struct buf *data, struct err *e)
-{
-	struct one_record o = { .id = id, .data = data };
-	uint64_t end;
-
-	buf_reset(data);
-	if (segment_scan(s, at, 0, keep_record, &o, &end, e) != 0)
-		return -1;
-	if (!o.found || !buf_ok(data))
-		return err_set(
-		    e, ERR_TEMP, "4.3.0", "journal: the record is not there");
-	return 0;
-}
-
-int
-queue_rebuild(struct queue *q, const struct segment *s, uint64_t at,
-    struct queue_id id, struct err *e)
-{
-	struct buf data;
-	int ret;
-
-	buf_init(&data, (size_t)s->head.size);
-	ret = read_record(s, at, id, &data, e);
-	if (ret == 0)
-		ret = make_anew(q, id, buf_span(&data), e);
-	buf_release(&data);
-	return ret;
-}
-
 /* ---- one message ---- */
 static bool
 is_in(struct queue *q, enum queue_dir dir, struct queue_id id)
@@ -209,7 +119,7 @@ ensure(struct queue *q, const struct segment *s, uint64_t at,
 		return 0;
 	}
 	*out = FATE_REBUILT;
-	return queue_rebuild(q, s, at, id, e);
+	return queue_rebuild(q, s, at, id, false, e);
 }
 
 static void
@@ -365,11 +275,11 @@ take_twin(struct work_state *w, const struct entry *entry)
 	int ret;
 
 	buf_init(&data, (size_t)s->head.size);
-	ret = read_record(s, entry->at, entry->id, &data, w->e);
+	ret = queue_read_record(s, entry->at, entry->id, &data, w->e);
 	if (ret == 0)
 		ret = rename_data(&data, id, w->e);
 	if (ret == 0)
-		ret = make_anew(w->q, id, buf_span(&data), w->e);
+		ret = queue_make_anew(w->q, id, buf_span(&data), w->e);
 	buf_release(&data);
 	/* No record has its new id, so the file must stand by itself. */
 	if (ret != 0 || queue_seal(w->q, id, QUEUE_ACTIVE, w->e) != 0)
@@ -392,8 +302,8 @@ same_record(struct work_state *w, const struct entry *a, const struct entry *b)
 		return false;
 	buf_init(&x, (size_t)s->head.size);
 	buf_init(&y, (size_t)t->head.size);
-	same = read_record(s, a->at, a->id, &x, NULL) == 0 &&
-	       read_record(t, b->at, b->id, &y, NULL) == 0 &&
+	same = queue_read_record(s, a->at, a->id, &x, NULL) == 0 &&
+	       queue_read_record(t, b->at, b->id, &y, NULL) == 0 &&
 	       span_eq(buf_span(&x), buf_span(&y));
 	buf_release(&x);
 	buf_release(&y);

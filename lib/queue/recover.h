@@ -55,9 +55,10 @@ int queue_recover_tail(struct queue *q, const struct segment *s, uint64_t from,
     uint64_t *out_end, struct err *e);
 
 /* Makes the file of one message anew from its record: the one there is does
- * not verify, or is gone. */
+ * not verify, or is gone. With marks, those of the file that is there are kept
+ * (not after a power cut: its bytes may be anything then). */
 int queue_rebuild(struct queue *q, const struct segment *s, uint64_t at,
-    struct queue_id id, struct err *e);
+    struct queue_id id, bool marks, struct err *e);
 
 /* While qmgr is down, for a tool that holds the lock: recovers, and seals
  * what is unsealed, so that the directories say all. */

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lib/store/deliver.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
@@ -35,37 +33,17 @@ delivery_lines(const struct delivery *d, struct buf *out)
 	buf_str(out, "\n");
 }
 
-/* Reads at most size bytes at an offset into the content; 0: its end. */
-static ssize_t
-read_content(const struct delivery *d, uint64_t at, uint8_t *out, size_t size,
-    struct err *e)
-{
-	ssize_t n;
-
-	if (at >= d->content_size)
-		return 0;
-	if (size > d->content_size - at)
-		size = (size_t)(d->content_size - at);
-	do
-		n = pread(d->fd, out, size, (off_t)(d->content_at + at));
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return err_sys(e, "read the message");
-	if (n == 0)
-		return err_set(e, ERR_TEMP, "4.3.0",
-		    "the message is shorter than it should be");
-	return n;
-}
-
 /* The header of the content, or as much as may be looked at. */
 static int
 read_header(const struct delivery *d, struct buf *out, struct err *e)
 {
+	struct range_reader r;
 	size_t end;
 
+	range_begin(&r, &d->content);
 	while (out->n < LIMIT_HEADER) {
 		uint8_t *room = buf_room(out, CHUNK);
-		const ssize_t n = read_content(d, out->n, room, CHUNK, e);
+		const ssize_t n = range_read(&r, room, CHUNK, e);
 
 		if (n < 0)
 			return -1;
@@ -104,15 +82,15 @@ static int
 copy(struct append *a, const struct delivery *d, struct err *e)
 {
 	uint8_t *chunk = mem_alloc(CHUNK);
-	uint64_t at = 0;
+	struct range_reader r;
 	ssize_t n;
 
-	while ((n = read_content(d, at, chunk, CHUNK, e)) > 0) {
+	range_begin(&r, &d->content);
+	while ((n = range_read(&r, chunk, CHUNK, e)) > 0) {
 		if (append_write(a, span_of(chunk, (size_t)n), e) != 0) {
 			n = -1;
 			break;
 		}
-		at += (uint64_t)n;
 	}
 	mem_free(chunk);
 	return n < 0 ? -1 : 0;

@@ -8,11 +8,11 @@
  * user, blocks.
  */
 
+#include "lib/os/range.h"
 #include "lib/store/store.h"
 
 struct delivery {
-	int fd; /* content_size bytes from content_at on */
-	uint64_t content_at, content_size;
+	struct range content;	  /* not delivered if it is damaged */
 	struct span sender;       /* envelope; empty: null */
 	struct span address;      /* recipient: Delivered-To */
 	struct span orig_address; /* X-Original-To; empty: address */

@@ -272,7 +272,10 @@ class Sink:
                 elif self._answer(f, verb, text_line, "354 go"):
                     self._data(f, sender, rcpts, secured)
             elif verb == "BDAT":
-                data = f.read(int(text_line.split()[1]))
+                size = int(text_line.split()[1])
+                data = f.read(size)
+                if len(data) < size:
+                    return
                 if self._answer(f, "END", rcpts[0],
                                 "250 2.0.0 Ok: queued as SINK"):
                     self._keep(sender, rcpts, data, secured)

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "lib/base/crc.h"
 #include "lib/base/mem.h"
 #include "lib/mail/delivery_log.h"
 
@@ -82,7 +83,7 @@ who_wants_to_hear(void **state)
 		assert_int_equal(o.report.rcpt_count, rows[i].count);
 		assert_int_equal(o.report.arrival_s, 5);
 		assert_int_equal(o.report.rcpts[0].orig_address.n, 0);
-		close(o.fd);
+		close(o.content.fd);
 	}
 	assert_int_equal(read_order(4, wishes, 1, &a, &o), -1);
 	assert_int_equal(read_order(RCPT_FAILED, wishes, 0, &a, &o), -1);
@@ -93,16 +94,20 @@ static void
 original(const char *text, uint64_t limit, bool headers, const char *want,
     bool want_headers)
 {
-	struct bounce_order o = { .fd = file_of(text), .size = strlen(text) };
+	struct bounce_order o = { .content = { .fd = file_of(text),
+				      .size = strlen(text),
+				      .checked = true,
+				      .crc = crc32c(0, span_str(text)) } };
 	struct buf out;
+	struct err e;
 
 	o.report.headers_only = headers;
 	buf_init(&out, limit + 1);
-	assert_int_equal(bounce_original(&o, limit, &out, NULL), 0);
+	assert_int_equal(bounce_original(&o, limit, &out, &e), 0);
 	assert_string_equal(buf_cstr(&out), want);
 	assert_int_equal(o.report.headers_only, want_headers);
 	buf_release(&out);
-	close(o.fd);
+	close(o.content.fd);
 }
 
 static void
@@ -122,7 +127,8 @@ how_much_is_returned(void **state)
 static void
 a_short_file_is_an_error(void **state)
 {
-	struct bounce_order o = { .fd = file_of("abc"), .size = 4 };
+	struct bounce_order o = { .content = { .fd = file_of("abc"),
+				      .size = 4 } };
 	struct buf out;
 	struct err e;
 
@@ -131,7 +137,26 @@ a_short_file_is_an_error(void **state)
 	assert_int_equal(bounce_original(&o, 50, &out, &e), -1);
 	assert_int_equal(e.kind, ERR_TEMP);
 	buf_release(&out);
-	close(o.fd);
+	close(o.content.fd);
+}
+
+static void
+nothing_damaged_is_returned(void **state)
+{
+	struct bounce_order o = { .content = { .fd = file_of("A: b\r\n\r\nc"),
+				      .size = 9,
+				      .checked = true,
+				      .crc = 1 } };
+	struct buf out;
+	struct err e;
+
+	(void)state;
+	buf_init(&out, 100);
+	assert_int_equal(bounce_original(&o, 50, &out, &e), 0);
+	assert_int_equal(out.n, 0);
+	assert_true(o.report.headers_only);
+	buf_release(&out);
+	close(o.content.fd);
 }
 
 int
@@ -141,6 +166,7 @@ main(void)
 		cmocka_unit_test(who_wants_to_hear),
 		cmocka_unit_test(how_much_is_returned),
 		cmocka_unit_test(a_short_file_is_an_error),
+		cmocka_unit_test(nothing_damaged_is_returned),
 	};
 
 	return cmocka_run_group_tests_name("report", tests, NULL, NULL);

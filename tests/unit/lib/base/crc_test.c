@@ -44,12 +44,29 @@ does_not_depend_on_the_pieces(void **state)
 	}
 }
 
+static void
+is_the_same_without_the_instruction(void **state)
+{
+	uint8_t b[100];
+
+	(void)state;
+	assert_int_equal(crc32c_tables(0, SPAN("123456789")), 0xe3069283);
+	for (size_t i = 0; i < sizeof(b); i++)
+		b[i] = (uint8_t)(i * 59 + 3);
+	for (size_t i = 0; i <= sizeof(b); i++)
+		for (size_t from = 0; from < 9 && from <= i; from++)
+			assert_int_equal(
+			    crc32c(77, span_of(b + from, i - from)),
+			    crc32c_tables(77, span_of(b + from, i - from)));
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(gives_the_published_values),
 		cmocka_unit_test(does_not_depend_on_the_pieces),
+		cmocka_unit_test(is_the_same_without_the_instruction),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

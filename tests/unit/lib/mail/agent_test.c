@@ -59,8 +59,9 @@ put_result(struct world *w, struct msg_in *m)
 	msg_get_str(m, F_DSN, dsn, sizeof(dsn));
 	msg_get_str(m, F_TEXT, text, sizeof(text));
 	assert_string_equal(qid, QID);
-	heard(w, " %u:%u:%s:%s", msg_get_u32(m, F_RCPT_INDEX),
-	    msg_get_u32(m, F_ACTION), dsn, text);
+	heard(w, " %u:%u:%s:%s%s", msg_get_u32(m, F_RCPT_INDEX),
+	    msg_get_u32(m, F_ACTION), dsn, text,
+	    msg_has(m, F_DAMAGED) ? ":damaged" : "");
 }
 
 static int
@@ -152,7 +153,8 @@ deliver(struct world *w, uint32_t id, unsigned rcpts)
 	msg_put_fd(&m, fd);
 	msg_put_str(&m, F_QID, QID);
 	msg_put_str(&m, F_SENDER, "s@a");
-	msg_put_u64(&m, F_SIZE, 5);
+	msg_put_range(&m,
+	    &(struct range){ .size = 5, .checked = true, .crc = 99 });
 	msg_put_str(&m, F_NEXTHOP, "b");
 	for (unsigned i = 0; i < rcpts; i++) {
 		msg_group_begin(&m, F_RCPT);
@@ -278,6 +280,37 @@ results_and_the_end(void **state)
 	close_world(w);
 }
 
+/* The content is not what the checksum says: qmgr hears it. */
+static void
+damage_is_reported(void **state)
+{
+	struct world *w = open_world();
+	struct range_reader r;
+	struct err e;
+	char byte;
+
+	(void)state;
+	deliver(w, 5, 2);
+	run_until(w, NULL);
+	w->request->content.size = 0;
+	assert_true(w->request->content.checked);
+	assert_int_equal(w->request->content.crc, 99);
+	range_begin(&r, &w->request->content);
+	assert_int_equal(range_read(&r, &byte, 1, &e), -1);
+	agent_result_err(w->request, 0, SPAN_EMPTY, &e);
+	err_set(&e, ERR_TEMP, "4.2.1", "another");
+	agent_result_err(w->request, 1, SPAN_EMPTY, &e);
+	agent_done(&w->request);
+	run_until(w, "MSG_DELIVERED 5.\n");
+	assert_string_equal(buf_cstr(&w->said),
+	    "agent 7.\n"
+	    "result 5 10:2:4.3.0:the message is damaged: its content does not "
+	    "fit its checksum:damaged.\n"
+	    "result 5 11:2:4.2.1:another.\n"
+	    "MSG_DELIVERED 5.\n");
+	close_world(w);
+}
+
 static void
 results_outlive_qmgr(void **state)
 {
@@ -365,6 +398,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(results_and_the_end),
+		cmocka_unit_test(damage_is_reported),
 		cmocka_unit_test(results_outlive_qmgr),
 		cmocka_unit_test(what_is_written_down_is_forgotten),
 		cmocka_unit_test(leaves_when_all_is_reported),

@@ -6,9 +6,11 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <sys/mman.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/crc.h"
 #include "tests/unit/lib/store/store_test.h"
 
 static const char content[] =
@@ -17,16 +19,19 @@ static const char content[] =
 static struct delivery
 make_delivery(void)
 {
-	struct delivery d = { .fd = memfd_create("queue file", MFD_CLOEXEC),
-		.content_at = 5,
-		.content_size = sizeof(content) - 1,
+	struct delivery d = {
+		.content = { .fd = memfd_create("queue file", MFD_CLOEXEC),
+		    .at = 5,
+		    .size = sizeof(content) - 1,
+		    .checked = true,
+		    .crc = crc32c(0, span_str(content)) },
 		.sender = SPAN("a@b.test"),
 		.address = SPAN("bob@h.test"),
 		.orig_address = SPAN("alias@h.test"),
 		.queue_id = "ABCDEF0123456" };
 
-	assert_int_equal(write(d.fd, "front", 5), 5);
-	assert_int_equal(write(d.fd, content, sizeof(content) - 1),
+	assert_int_equal(write(d.content.fd, "front", 5), 5);
+	assert_int_equal(write(d.content.fd, content, sizeof(content) - 1),
 	    sizeof(content) - 1);
 	return d;
 }
@@ -64,8 +69,8 @@ test_loops_are_seen(void **state)
 	assert_int_equal(delivery_loops(&d, &e), 0);
 	d.address = SPAN("other@H.TEST");
 	assert_int_equal(delivery_loops(&d, &e), 1);
-	close(d.fd);
-	d.fd = -1;
+	close(d.content.fd);
+	d.content.fd = -1;
 	assert_int_equal(delivery_loops(&d, &e), -1);
 }
 
@@ -82,7 +87,7 @@ check_inbox(const char *location, const char *kind, unsigned times,
 	while (times-- > 0)
 		assert_int_equal(deliver_inbox(h->store, &d, &e), 0);
 	run(h, check);
-	close(d.fd);
+	close(d.content.fd);
 	home_free(&h);
 }
 
@@ -105,6 +110,35 @@ test_into_an_mbox(void **state)
 	    "grep -q '^>From the start$' inbox");
 }
 
+/* Nothing of it is left in the mailbox. */
+static void
+check_damaged(const char *location, const char *check)
+{
+	struct home *h = home_new(location);
+	struct delivery d = make_delivery();
+	struct err e;
+
+	assert_int_equal(pwrite(d.content.fd, "f", 1,
+			     5 + (off_t)sizeof(content) - 4), 1);
+	assert_int_equal(deliver_inbox(h->store, &d, &e), -1);
+	assert_int_equal(e.kind, ERR_TEMP);
+	assert_int_equal(e.sysno, EBADMSG);
+	run(h, check);
+	close(d.content.fd);
+	home_free(&h);
+}
+
+static void
+test_nothing_damaged(void **state)
+{
+	(void)state;
+	check_damaged("maildir:~/Maildir",
+	    "test -z \"$(ls Maildir/new Maildir/cur Maildir/tmp | grep ,)\" &&"
+	    " ! grep -rq 'From the' Maildir");
+	check_damaged(
+	    "mbox:~/mail:INBOX=%h/inbox", "! test -s inbox");
+}
+
 static void
 test_into_a_file(void **state)
 {
@@ -120,7 +154,7 @@ test_into_a_file(void **state)
 	       "test $(grep -c '^Subject: s$' file) = 1");
 	assert_int_equal(deliver_file(path, &d, 100, &e), -1);
 	run(h, "test $(grep -c '^Subject: s$' file) = 1");
-	close(d.fd);
+	close(d.content.fd);
 	mem_free(path);
 	home_free(&h);
 }
@@ -133,6 +167,7 @@ main(void)
 		cmocka_unit_test(test_loops_are_seen),
 		cmocka_unit_test(test_into_a_maildir_once),
 		cmocka_unit_test(test_into_an_mbox),
+		cmocka_unit_test(test_nothing_damaged),
 		cmocka_unit_test(test_into_a_file),
 	};
 
