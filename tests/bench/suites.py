@@ -34,8 +34,9 @@ def make_rsa(folder):
         check=True, capture_output=True, stdin=subprocess.DEVNULL)
 
 
-def processes_below(folders):
-    """Pids of the living processes whose program lies below a folder."""
+def processes_below(folders, but=()):
+    """Pids of the living processes whose program lies below a folder, and
+    not below one of `but`."""
     found = []
     for name in os.listdir("/proc"):
         if not name.isdigit():
@@ -46,7 +47,8 @@ def processes_below(folders):
                 state = f.read().rsplit(")", 1)[1].split()[0]
         except (OSError, IndexError):
             continue
-        if state != "Z" and exe.startswith(tuple(folders)):
+        if state != "Z" and exe.startswith(tuple(folders)) and \
+                not exe.startswith(tuple(but)):
             found.append(int(name))
     return found
 
@@ -148,7 +150,9 @@ class Chappe(instance.Instance):
         return self.port["SMTP_PORT"]
 
     def pids(self):
-        return processes_below({self.build + "/", instance.BUILD + "/"})
+        """Not the load generator, which is built beside the suite."""
+        return processes_below({self.build + "/", instance.BUILD + "/"},
+                               {os.path.join(instance.BUILD, "tests/")})
 
     def queue_dir(self):
         return self.queue
