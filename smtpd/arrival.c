@@ -44,6 +44,9 @@ name_found(void *arg, const struct dns_answer *answer)
 	s->name_query = NULL;
 	timer_free(&s->delay);
 	take_name(s, answer);
+	if (answer->status == DNS_OK)
+		client_names_put(s->service->names, s->addr, answer->name,
+		    answer->ttl, loop_now_ms(s->service->loop));
 	session_greet(s);
 }
 
@@ -62,6 +65,14 @@ name_is_late(void *arg)
 static void
 look_up_name(struct session *s, const struct sockaddr *addr)
 {
+	const char *name = client_names_get(s->service->names, s->addr,
+	    loop_now_ms(s->service->loop));
+
+	if (name != NULL) {
+		take_name(s, &(struct dns_answer){ .status = DNS_OK,
+			.name = name, .reverse_name = name });
+		return;
+	}
 	s->delay = timer_new(s->service->loop, name_is_late, s);
 	timer_start(s->delay, NAME_MS);
 	s->name_query = dns_query_client(s->service->resolver, addr,

@@ -14,6 +14,7 @@
 #include "lib/base/list.h"
 #include "lib/base/table.h"
 #include "lib/daemon/daemon.h"
+#include "lib/mail/client_names.h"
 #include "lib/mail/content.h"
 #include "lib/mail/dns.h"
 #include "lib/mail/qmgr_client.h"
@@ -49,6 +50,7 @@ struct service {
 	struct router *router;
 	struct content_rules *content;
 	struct client *auth, *resolver;
+	struct client_names *names; /* of clients that came lately */
 	struct client *flush; /* of ETRN; NULL before the first */
 	struct protocol *protocol;
 	struct qmgr_client *qmgr;

@@ -484,6 +484,8 @@ on_forward(void *arg, const struct dns_answer *forward)
 	a->status = forward->status;
 	a->err = forward->err;
 	a->secure = a->secure && forward->secure;
+	if (forward->ttl < a->ttl)
+		a->ttl = forward->ttl;
 	a->reverse_name = q->found;
 	for (size_t i = 0; i < forward->address_count; i++)
 		if (same_address(&forward->addresses[i], &q->peer))
