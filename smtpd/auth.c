@@ -122,11 +122,10 @@ auth_offer(struct session *s)
 {
 	const struct auth_rules *r = &s->service->auth_rules;
 	const bool tls = session_tls(s);
-	const struct sasl_offer o = {
+	struct sasl_offer o = {
 		.mechanisms = s->service->conf->smtpd_sasl_mechanisms,
 		.filter = r->filter,
 		.options = tls ? r->tls_options : r->options,
-		.binding = tls && has_binding(s),
 		.cert = s->ccert != NULL,
 	};
 	struct buf text;
@@ -136,6 +135,8 @@ auth_offer(struct session *s)
 	s->sasl_plus = false;
 	if (!may_log_in(s))
 		return NULL;
+	/* It is worked out from the keys: not for those who may not. */
+	o.binding = tls && has_binding(s);
 	buf_init(&text, 1000);
 	sasl_offer_print(&o, &text, &s->sasl_plus);
 	if (text.n > 0 && buf_ok(&text))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lib/os/tls_ssl.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,6 +10,7 @@
 #include <openssl/x509v3.h>
 
 #include "lib/base/limits.h"
+#include "lib/base/mem.h"
 #include "lib/os/log.h"
 
 /* ---- methods ---- */
@@ -328,20 +330,64 @@ digest_end_point(const X509 *cert, uint8_t digest[EVP_MAX_MD_SIZE])
 	return n;
 }
 
+/* The same of our own certificate, which does not change: worked out once. */
+struct kept_digest {
+	unsigned n;
+	uint8_t bytes[EVP_MAX_MD_SIZE];
+};
+
+static int kept_index;
+
+static void
+kept_free(void *parent, void *kept, CRYPTO_EX_DATA *all, int index, long argl,
+    void *argp)
+{
+	(void)parent;
+	(void)all;
+	(void)index;
+	(void)argl;
+	(void)argp;
+	mem_free(kept);
+}
+
+static void
+kept_begin(void)
+{
+	kept_index =
+	    X509_get_ex_new_index(0, NULL, NULL, NULL, kept_free);
+	BUG_ON(kept_index < 0);
+}
+
+static const struct kept_digest *
+own_end_point(X509 *cert)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	struct kept_digest *kept;
+
+	pthread_once(&once, kept_begin);
+	kept = X509_get_ex_data(cert, kept_index);
+	if (kept != NULL)
+		return kept;
+	kept = MEM_NEW(kept);
+	kept->n = digest_end_point(cert, kept->bytes);
+	BUG_ON(X509_set_ex_data(cert, kept_index, kept) != 1);
+	return kept;
+}
+
 /* A server with several certificates does not know later which of them a
  * resumed session began with: its tickets say so. */
 static int
 on_ticket_made(SSL *ssl, void *arg)
 {
-	uint8_t digest[EVP_MAX_MD_SIZE];
-	unsigned n;
+	X509 *cert = SSL_get_certificate(ssl);
+	const struct kept_digest *kept;
 
 	(void)arg;
-	if (SSL_session_reused(ssl))
+	if (cert == NULL || SSL_session_reused(ssl))
 		return 1;
-	n = digest_end_point(SSL_get_certificate(ssl), digest);
+	kept = own_end_point(cert);
 	return SSL_SESSION_set1_ticket_appdata(
-	    SSL_get_session(ssl), digest, n);
+	    SSL_get_session(ssl), kept->bytes, kept->n);
 }
 
 static SSL_TICKET_RETURN
