@@ -13,6 +13,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/base/buf.h"
@@ -25,7 +26,8 @@ static pthread_once_t fault_once = PTHREAD_ONCE_INIT;
 static struct {
 	unsigned at; /* the step, from 1; 0: no fault */
 	bool onward;
-	int sysno; /* 0: kill */
+	unsigned slow_ms; /* it takes so much longer; 0: it fails */
+	int sysno;        /* 0: kill */
 } fault;
 
 static int
@@ -38,6 +40,16 @@ errno_by_name(const char *name)
 			return n;
 	}
 	return -1;
+}
+
+/* "1500ms"; 0: it is none. */
+static unsigned
+read_delay(const char *text)
+{
+	char *end;
+	const unsigned long ms = strtoul(text, &end, 10);
+
+	return strcmp(end, "ms") == 0 && ms <= 60000 ? (unsigned)ms : 0;
 }
 
 static void
@@ -57,8 +69,9 @@ read_fault(void)
 		end++;
 	if (at == 0 || at > UINT32_MAX || *end != ':')
 		return;
+	fault.slow_ms = read_delay(end + 1);
 	fault.sysno = strcmp(end + 1, "kill") == 0 ? 0 : errno_by_name(end + 1);
-	if (fault.sysno >= 0)
+	if (fault.sysno >= 0 || fault.slow_ms > 0)
 		fault.at = (unsigned)at;
 }
 
@@ -73,6 +86,13 @@ next_step(void)
 	pthread_once(&fault_once, read_fault);
 	if (fault.at == 0 || n < fault.at || (n > fault.at && !fault.onward))
 		return STEP_GO;
+	if (fault.slow_ms > 0) {
+		const struct timespec wait = { fault.slow_ms / 1000,
+			(long)(fault.slow_ms % 1000) * 1000000 };
+
+		nanosleep(&wait, NULL);
+		return STEP_GO;
+	}
 	if (fault.sysno == 0)
 		return STEP_KILL;
 	errno = fault.sysno;

@@ -8,8 +8,9 @@
  * daemon with a loop they are called from lib/os/work only. Each is a place
  * where a fault test hooks in: the environment variable CHAPPE_FAULT, read
  * once, is "N:kill" (SIGKILL to the process at its N-th step), "N:ERRNO"
- * (that step fails, e.g. 3:ENOSPC) or "N+:ERRNO" (from there on), and
- * CHAPPE_FAULT_PROC limits it to one program name.
+ * (that step fails, e.g. 3:ENOSPC) or "N+:ERRNO" (from there on), or with
+ * 1500ms for ERRNO (it takes that much longer), and CHAPPE_FAULT_PROC limits
+ * it to one program name.
  *
  * Results are 0 or -1 with err, always temporary. After a failed fs_sync the
  * file's content is undefined (Linux drops the dirty pages): throw it away,

@@ -31,7 +31,8 @@ class Neighbour:
         if os.geteuid() != os.getuid():
             os.seteuid(0)
         self.connections = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.acceptor = threading.Thread(target=self._accept, daemon=True)
+        self.acceptor.start()
 
     def _accept(self):
         while True:
@@ -64,6 +65,10 @@ class Neighbour:
                 return  # whoever asked is gone
 
     def close(self):
+        # Whoever is about to wait in accept would go on with the
+        # descriptor's next use: that of another case, with its passwords.
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.acceptor.join()
         self.listener.close()
         for c in self.connections:
             c.close()

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/base/buf.h"
@@ -165,6 +166,19 @@ child(const char *where)
 
 static const char *self;
 
+/* How long the steps took in all. */
+static int64_t
+lasts_ms(const char *program, const char *how)
+{
+	struct timespec a, b;
+
+	clock_gettime(CLOCK_MONOTONIC, &a);
+	assert_int_equal(replace_with_fault(program, how, NULL), 0);
+	clock_gettime(CLOCK_MONOTONIC, &b);
+	return (b.tv_sec - a.tv_sec) * 1000 +
+	    (b.tv_nsec - a.tv_nsec) / 1000000;
+}
+
 /* The steps of fs_replace: create, write, fsync, rename, fsync. */
 static void
 faults_hit_their_step(void **state)
@@ -186,6 +200,10 @@ faults_hit_their_step(void **state)
 	assert_int_equal(replace_with_fault(self, "1:EIO", "other"), 0);
 	assert_int_equal(
 	    WEXITSTATUS(replace_with_fault(self, "2+:EIO", "fs_test")), EIO);
+	assert_int_equal(replace_with_fault(self, "2+:1ms", NULL), 0);
+	assert_true(holds("f", SPAN("new")));
+	assert_true(lasts_ms(self, "1+:40ms") >= 200);
+	assert_true(lasts_ms(self, "5:250ms") >= 250);
 	fs_unlink(dir, "f", &e);
 }
 
