@@ -95,6 +95,7 @@ connect_all(struct daemon *d, int forker_fd)
 		.qmgr_path = daemon_socket(d, "qmgr", false, path),
 		.service = daemon_service(d),
 		.credit = (unsigned)conf.local_request_limit,
+		.soft_bounce = daemon_common(d)->soft_bounce,
 		.deliver = on_deliver,
 		.idle = on_idle,
 	};

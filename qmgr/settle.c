@@ -74,15 +74,25 @@ log_own(const struct message *m, const struct rcpt *r, const char *status)
 	});
 }
 
+static bool
+soft_bounce(const struct message *m)
+{
+	return daemon_common(m->q->daemon)->soft_bounce;
+}
+
 void
 message_result_own(struct message *m, struct rcpt *r, enum rcpt_action action,
     const char *dsn, const char *text)
 {
+	const bool soft = action == RCPT_FAILED && soft_bounce(m);
+
 	message_result(m, r,
-	    &(struct rcpt_result){ .action = action,
+	    &(struct rcpt_result){ .action = soft ? RCPT_DEFERRED : action,
 		.dsn = span_str(dsn),
 		.text = span_str(text) });
-	log_own(m, r, NULL);
+	log_own(m, r, soft ? DELIVERY_SOFT : NULL);
+	if (soft && r->dsn[0] == '5')
+		r->dsn[0] = '4';
 }
 
 void
@@ -212,7 +222,7 @@ message_step(struct message *m)
 		return;
 	}
 	if (whole && !list_empty(&m->deferred) &&
-	    (m->expire || too_old(m))) {
+	    (m->expire || too_old(m)) && !soft_bounce(m)) {
 		expire(m);
 		message_bounce(m);
 		return;

@@ -113,6 +113,7 @@ smtp_start(struct daemon *d, struct err *e)
 	char path[LIMIT_PATH];
 	struct agent_options o = { .service = daemon_service(d),
 		.credit = CREDIT,
+		.soft_bounce = daemon_common(d)->soft_bounce,
 		.deliver = deliver,
 		.idle = agent_idle,
 		.arg = s };

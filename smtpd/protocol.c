@@ -192,14 +192,10 @@ add_value(struct session *s, struct span name, struct buf *out)
 	}
 }
 
-/* smtpd_reject_footer with its $names filled in. */
+/* A template with its $names filled in. */
 static void
-footer(void *arg, unsigned code, struct buf *out)
+add_footer(struct session *s, struct span text, struct buf *out)
 {
-	struct session *s = arg;
-	struct span text = span_str(s->service->conf->smtpd_reject_footer);
-
-	(void)code;
 	while (text.n > 0) {
 		const size_t dollar = span_chr(text, '$');
 		size_t n = 0;
@@ -226,13 +222,39 @@ footer(void *arg, unsigned code, struct buf *out)
 	}
 }
 
+/* What the tables have for this reply, or smtpd_reject_footer. */
+static void
+footer(void *arg, struct span reply, struct buf *out)
+{
+	struct session *s = arg;
+	struct maps *maps = s->service->protocol->reject_footers;
+	struct span text = span_str(s->service->conf->smtpd_reject_footer);
+	struct buf own;
+	struct err e;
+
+	buf_init(&own, LIMIT_TABLE_VALUE);
+	switch (maps_get(maps, reply, &own, &e)) {
+	case MAP_FOUND:
+		text = buf_span(&own);
+		break;
+	case MAP_ABSENT:
+		break;
+	case MAP_FAILED:
+		log_warning(&s->log, "smtpd_reject_footer_maps: %s", e.text);
+		break;
+	}
+	add_footer(s, text, out);
+	buf_release(&own);
+}
+
 void
 protocol_client(struct session *s)
 {
 	const struct service *service = s->service;
 	const struct smtpd_conf *c = service->conf;
 	const bool filter = !maps_empty(service->protocol->command_filter);
-	const bool foot = c->smtpd_reject_footer[0] != '\0';
+	const bool foot = c->smtpd_reject_footer[0] != '\0' ||
+	    !maps_empty(service->protocol->reject_footers);
 
 	s->bare = (enum smtpd_bare)c->smtpd_forbid_bare_newline;
 	if (s->bare != SMTPD_BARE_NO &&
@@ -307,5 +329,7 @@ protocol_open(struct service *s, struct err *e)
 	if (maps_open(c->smtpd_discard_ehlo_keyword_address_maps,
 		&p->discard_maps, e) != 0)
 		return -1;
+	if (maps_open(c->smtpd_reject_footer_maps, &p->reject_footers, e) != 0)
+		return err_wrap(e, "smtpd_reject_footer_maps");
 	return maps_open(c->smtpd_command_filter, &p->command_filter, e);
 }

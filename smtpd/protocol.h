@@ -19,7 +19,7 @@ struct service;
 struct protocol {
 	struct match_list *xclient_hosts, *xforward_hosts, *bare_exclusions;
 	struct match_list *flush_domains;
-	struct maps *discard_maps, *command_filter;
+	struct maps *discard_maps, *command_filter, *reject_footers;
 	unsigned discard; /* bits of smtp_caps that are not offered */
 	char until[32];   /* FUTURERELEASE's latest date, as last offered */
 };

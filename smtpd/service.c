@@ -71,6 +71,7 @@ service_set_engine(struct service *s)
 		.junk_max = (unsigned)c->smtpd_junk_command_limit,
 		.rcpt_max = (unsigned)c->smtpd_recipient_limit,
 		.lmtp = c->smtpd_lmtp,
+		.soft = s->common->soft_bounce,
 		.helo_required = c->smtpd_helo_required,
 		.tls_required =
 		    c->smtpd_tls_security_level == SMTPD_TLS_ENCRYPT &&

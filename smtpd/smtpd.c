@@ -57,6 +57,7 @@ sandbox(const struct daemon *d, struct sandbox *s)
 	const char *const lists[] = {
 		conf.smtpd_discard_ehlo_keyword_address_maps,
 		conf.smtpd_command_filter,
+		conf.smtpd_reject_footer_maps,
 		conf.smtpd_authorized_xclient_hosts,
 		conf.smtpd_authorized_xforward_hosts,
 		conf.smtpd_forbid_bare_newline_exclusions,

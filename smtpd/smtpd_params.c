@@ -158,6 +158,9 @@ const struct param smtpd_params[] = {
 	    "tables: command line -> command line to take in its place"),
 	PARAM_RAW(S, smtpd_reject_footer, "",
 	    "text below each reply of 4xx and 5xx"),
+	PARAM_STR(S, smtpd_reject_footer_maps, "",
+	    "tables: complete reply of 4xx or 5xx -> text below it, in place "
+	    "of smtpd_reject_footer"),
 	PARAM_STR(S, smtpd_discard_ehlo_keywords, "",
 	    "extensions that are not offered"),
 	PARAM_STR(S, smtpd_discard_ehlo_keyword_address_maps, "",

@@ -105,6 +105,7 @@ struct smtpd_conf {
 	const char *smtpd_forbid_bare_newline_exclusions,
 	    *smtpd_noop_commands, *smtpd_forbidden_commands,
 	    *smtpd_command_filter, *smtpd_reject_footer,
+	    *smtpd_reject_footer_maps,
 	    *smtpd_discard_ehlo_keywords,
 	    *smtpd_discard_ehlo_keyword_address_maps,
 	    *smtpd_authorized_xclient_hosts,

@@ -133,6 +133,9 @@ const struct param common_params[] = {
 	    "fields that are left out"),
 	PARAM_STR(S, undisclosed_recipients_header, "",
 	    "field for messages without To, Cc and Bcc; empty: none"),
+	PARAM_BOOL(S, soft_bounce, "no",
+	    "nothing is refused for good or returned: smtpd says 4xx for "
+	    "5xx, mail that fails stays in the queue"),
 	PARAM_BOOL(S, tls_required_enable, "yes",
 	    "heed the field \"TLS-Required: No\" (RFC 8689): such mail goes "
 	    "out whatever TLS policy there is"),

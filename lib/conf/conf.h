@@ -163,7 +163,7 @@ struct common_conf {
 	const char *remote_header_rewrite_domain;
 	const char *always_bcc, *sender_bcc_maps, *recipient_bcc_maps;
 	const char *message_drop_headers, *undisclosed_recipients_header;
-	bool always_add_missing_headers, tls_required_enable;
+	bool always_add_missing_headers, tls_required_enable, soft_bounce;
 	int queue_commit; /* enum queue_commit */
 	int64_t message_size_limit, mailbox_size_limit;
 	const char *mail_owner;  /* "chappe" */

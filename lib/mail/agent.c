@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <unistd.h>
+#include <stdio.h>
 
 #include "lib/base/limits.h"
 #include "lib/base/list.h"
@@ -340,7 +341,8 @@ agent_free(struct agent **agent)
 }
 
 static void
-log_result(const struct request *r, size_t i, const struct agent_result *res)
+log_result(const struct request *r, size_t i, const struct agent_result *res,
+    bool soft)
 {
 	delivery_log(&(struct delivery_facts){
 	    .log = &r->pub.log,
@@ -355,8 +357,20 @@ log_result(const struct request *r, size_t i, const struct agent_result *res)
 	    .transmit_us = res->transmit_us,
 	    .dsn = res->dsn,
 	    .action = res->action,
+	    .status = soft ? DELIVERY_SOFT : NULL,
 	    .text = res->text,
 	});
+}
+
+static struct span
+status_of(struct arena *a, const char *dsn, bool soft)
+{
+	char text[12];
+
+	snprintf(text, sizeof(text), "%s", dsn);
+	if (soft && text[0] == '5')
+		text[0] = '4';
+	return arena_dup(a, span_str(text));
 }
 
 void
@@ -364,13 +378,15 @@ agent_result(
     struct agent_request *pub, size_t i, const struct agent_result *res)
 {
 	struct request *r = CONTAINER_OF(pub, struct request, pub);
+	const bool soft =
+	    r->agent->options.soft_bounce && res->action == RCPT_FAILED;
 	struct msg_out m;
 
 	BUG_ON(i >= pub->rcpt_count || pub->rcpts[i].answered);
 	pub->rcpts[i].answered = true;
 	r->kept[i] = (struct kept){
-		.action = res->action,
-		.dsn = arena_dup(&r->arena, span_str(res->dsn)),
+		.action = soft ? RCPT_DEFERRED : res->action,
+		.dsn = status_of(&r->arena, res->dsn, soft),
 		.text =
 		    arena_dup(&r->arena, span_slice(res->text, 0, AGENT_TEXT)),
 		.remote = arena_dup(
@@ -380,7 +396,7 @@ agent_result(
 		.passed_on = res->passed_on,
 		.damaged = res->damaged,
 	};
-	log_result(r, i, res);
+	log_result(r, i, res, soft);
 	if (r->agent->channel == NULL)
 		return;
 	msg_begin(&m, MSG_RESULT, r->id, pub->log.trace);

@@ -53,6 +53,7 @@ struct agent_options {
 	const char *qmgr_path; /* private/qmgr */
 	const char *service;   /* name in master.cf: "smtp" */
 	unsigned credit;       /* requests taken at a time */
+	bool soft_bounce;      /* what fails for good is deferred */
 	/* A message to deliver: the owner answers now or later, then calls
 	 * agent_done. */
 	void (*deliver)(void *arg, struct agent_request *r);
@@ -77,7 +78,8 @@ struct agent_result {
 	bool passed_on; /* RCPT_SENT: a wish to hear of it went along */
 	bool damaged;	/* RCPT_DEFERRED: the content does not fit */
 };
-/* The fate of recipient i of the request (once each): logs and reports it.
+/* The fate of recipient i of the request (once each): logs and reports it;
+ * with soft_bounce a failure as one that may pass, "status=SOFTBOUNCE".
  * A failure of this host must be RCPT_DEFERRED. */
 void agent_result(
     struct agent_request *r, size_t i, const struct agent_result *result);

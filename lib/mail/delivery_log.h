@@ -32,6 +32,9 @@ struct delivery_facts {
 	struct span text;   /* why */
 };
 
+/* The status of what would be returned, but for soft_bounce. */
+#define DELIVERY_SOFT "SOFTBOUNCE"
+
 /* Writes the line and the trace event. */
 void delivery_log(const struct delivery_facts *f);
 

@@ -80,16 +80,17 @@ struct smtp_server_conf {
 				 as does a header field or what begins with no
 				 letter; NULL: none of these */
 	uint32_t future_s; /* FUTURERELEASE: how far ahead */
+	bool soft; /* say 4xx for 5xx: nothing is refused for good */
 };
 
 /* What a session may have beside; each function may be NULL. */
 struct smtp_server_hooks {
 	/* Another command for the line: true, and *out has it. */
 	bool (*rewrite)(void *arg, struct span line, struct buf *out);
-	/* Appends what is to stand below a reply of 4xx or 5xx. "\\n" (two
-	 * characters) begins a line, "\\c" in front goes on with the reply's
-	 * last. */
-	void (*footer)(void *arg, unsigned code, struct buf *out);
+	/* Appends what is to stand below a reply of 4xx or 5xx, which is
+	 * given whole, without its line end. "\\n" (two characters) begins a
+	 * line, "\\c" in front goes on with the reply's last. */
+	void (*footer)(void *arg, struct span reply, struct buf *out);
 	void *arg;
 };
 

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lib/proto/smtp_server_impl.h"
 
+#include <stdio.h>
+
 #include "lib/base/mem.h"
 #include "lib/proto/smtp_xattr.h"
 #include "lib/proto/utf8.h"
 
 /* What the server says: replies with their footers, and what it offers. */
 
-enum { FOOTER_MAX = 4096 };
+enum { FOOTER_MAX = 4096, DSN_MAX = 16 };
 
 static void
 add_clean(struct buf *out, struct span text, bool utf8)
@@ -35,16 +37,20 @@ reply_line(struct buf *out, unsigned code, bool last, const char *dsn,
 
 /* The text with the footer below it, or NULL's worth: the text alone. */
 static struct span
-with_footer(const struct smtp_server *s, unsigned code, struct span text,
-    struct buf *b)
+with_footer(const struct smtp_server *s, unsigned code, const char *dsn,
+    struct span text, struct buf *b)
 {
 	struct span foot;
-	struct buf f;
+	struct buf f, reply;
 
 	if (s->hooks == NULL || s->hooks->footer == NULL || code < 400)
 		return text;
 	buf_init(&f, FOOTER_MAX);
-	s->hooks->footer(s->hooks->arg, code, &f);
+	buf_init(&reply, SMTP_SERVER_HELD_MAX);
+	buf_fmt(&reply, "%03u %s%s", code, dsn, dsn[0] != '\0' ? " " : "");
+	buf_add(&reply, text);
+	s->hooks->footer(s->hooks->arg, buf_span(&reply), &f);
+	buf_release(&reply);
 	foot = buf_span(&f);
 	if (foot.n > 0) {
 		buf_add(b, text);
@@ -69,11 +75,19 @@ void
 smtp_server_format(struct smtp_server *s, struct buf *out, unsigned code,
     const char *dsn, struct span text)
 {
+	char mild[DSN_MAX];
 	struct buf b;
 	size_t lf;
 
+	if (s->conf->soft && code >= 500) {
+		code -= 100;
+		snprintf(mild, sizeof(mild), "%s", dsn);
+		if (mild[0] == '5')
+			mild[0] = '4';
+		dsn = mild;
+	}
 	buf_init(&b, SMTP_SERVER_HELD_MAX + FOOTER_MAX);
-	text = with_footer(s, code, text, &b);
+	text = with_footer(s, code, dsn, text, &b);
 	while ((lf = span_chr(text, '\n')) != SIZE_MAX) {
 		reply_line(
 		    out, code, false, dsn, span_slice(text, 0, lf), s->utf8);

@@ -215,7 +215,7 @@ answer(struct world *w, size_t i, enum rcpt_action action, const char *dsn)
 }
 
 static struct world *
-open_world(void)
+open_world_with(bool soft_bounce)
 {
 	struct world *w = MEM_NEW(w);
 
@@ -231,11 +231,18 @@ open_world(void)
 	    agent_new(w->loop, &(struct agent_options){ .qmgr_path = w->path,
 				   .service = "smtp",
 				   .credit = 7,
+				   .soft_bounce = soft_bounce,
 				   .deliver = on_deliver,
 				   .idle = on_idle,
 				   .arg = w });
 	run_until(w, "agent 7.\n");
 	return w;
+}
+
+static struct world *
+open_world(void)
+{
+	return open_world_with(false);
 }
 
 static void
@@ -307,6 +314,28 @@ damage_is_reported(void **state)
 	    "result 5 10:2:4.3.0:the message is damaged: its content does not "
 	    "fit its checksum:damaged.\n"
 	    "result 5 11:2:4.2.1:another.\n"
+	    "MSG_DELIVERED 5.\n");
+	close_world(w);
+}
+
+static void
+soft_bounce_defers(void **state)
+{
+	struct world *w = open_world_with(true);
+
+	(void)state;
+	deliver(w, 5, 3);
+	run_until(w, NULL);
+	answer(w, 0, RCPT_SENT, "2.0.0");
+	answer(w, 1, RCPT_FAILED, "5.1.1");
+	answer(w, 2, RCPT_DEFERRED, "4.2.0");
+	agent_done(&w->request);
+	run_until(w, "MSG_DELIVERED 5.\n");
+	assert_string_equal(buf_cstr(&w->said),
+	    "agent 7.\n"
+	    "result 5 10:1:2.0.0:said so.\n"
+	    "result 5 11:2:4.1.1:said so.\n"
+	    "result 5 12:2:4.2.0:said so.\n"
 	    "MSG_DELIVERED 5.\n");
 	close_world(w);
 }
@@ -399,6 +428,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(results_and_the_end),
 		cmocka_unit_test(damage_is_reported),
+		cmocka_unit_test(soft_bounce_defers),
 		cmocka_unit_test(results_outlive_qmgr),
 		cmocka_unit_test(what_is_written_down_is_forgotten),
 		cmocka_unit_test(leaves_when_all_is_reported),

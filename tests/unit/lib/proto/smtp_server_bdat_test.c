@@ -334,10 +334,11 @@ rewrite(void *arg, struct span line, struct buf *out)
 }
 
 static void
-footer(void *arg, unsigned code, struct buf *out)
+footer(void *arg, struct span reply, struct buf *out)
 {
+	assert_true(
+	    span_eq(reply, SPAN("500 5.5.2 Error: command not recognized")));
 	buf_fmt(out, "%s", (const char *)arg);
-	(void)code;
 }
 
 static void
@@ -371,6 +372,22 @@ hooks_change_lines_and_refusals(void **state)
 	}
 }
 
+static void
+soft_means_later(void **state)
+{
+	struct smtp_server_conf soft = conf;
+	struct play p;
+
+	(void)state;
+	soft.soft = true;
+	play_init(&p, &soft);
+	feed(&p, SPAN("NOOP\r\nFOO\r\nMAIL FROM:<a\r\n"), 1);
+	assert_string_equal(buf_cstr(&p.replies),
+	    "250 2.0.0 Ok\n400 4.5.2 Error: command not recognized\n"
+	    "401 4.1.7 Bad sender address syntax\n");
+	play_release(&p);
+}
+
 int
 main(void)
 {
@@ -389,6 +406,7 @@ main(void)
 		cmocka_unit_test(strict_where_told),
 		cmocka_unit_test(input_may_not_come_too_early),
 		cmocka_unit_test(hooks_change_lines_and_refusals),
+		cmocka_unit_test(soft_means_later),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
