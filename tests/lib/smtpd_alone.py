@@ -65,6 +65,8 @@ class Neighbour:
                 return  # whoever asked is gone
 
     def close(self):
+        if self.listener.fileno() < 0:
+            return
         # Whoever is about to wait in accept would go on with the
         # descriptor's next use: that of another case, with its passwords.
         self.listener.shutdown(socket.SHUT_RDWR)
