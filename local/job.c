@@ -248,6 +248,7 @@ begin_work(struct job *j, struct msg_out *m)
 {
 	const struct agent_rcpt *to = rcpt(j);
 
+	BUG_ON(j->r->probe);
 	msg_begin(m, MSG_WORK, 1, j->r->log.trace);
 	msg_put_fd(m, j->r->content.fd);
 	msg_put_str(m, F_QID, j->r->log.qid);
@@ -334,7 +335,12 @@ on_user(void *arg, const struct user_info *u, const struct err *e)
 		return;
 	}
 	if (u->found) {
-		deliver(j, u);
+		if (!j->r->probe) {
+			deliver(j, u);
+			return;
+		}
+		decide(j, RCPT_SENT, "2.0.0", SPAN("delivers to mailbox"));
+		next_step(j);
 		return;
 	}
 	if (!j->stripped && strip_extension(j)) {
@@ -449,6 +455,11 @@ start_one(struct dispatcher *d, struct agent_request *r, size_t i)
 	j->i = i;
 	j->started_us = clock_wall_us();
 	arena_init(&j->arena, ARENA_MAX);
+	if (!d->virtual && (rcpt(j)->flags & RCPT_ALIAS) != 0 && r->probe) {
+		decide(j, RCPT_SENT, "2.0.0", SPAN("aliased"));
+		next_step(j);
+		return;
+	}
 	if (!d->virtual && (rcpt(j)->flags & RCPT_ALIAS) != 0) {
 		expand_alias(j);
 		return;

@@ -154,6 +154,8 @@ begin_deliver(
 		msg_put_u64(out, F_REQUIRETLS, 1);
 	if (q->env.tls_optional)
 		msg_put_u64(out, F_TLS_OPTIONAL, 1);
+	if (q->env.probe)
+		msg_put_u64(out, F_PROBE, 1);
 	msg_put(out, F_DSN_ENVID, q->env.dsn_envid);
 	msg_put_u64(out, F_DSN_RET, q->env.dsn_ret);
 }

@@ -34,6 +34,7 @@ struct qmgr {
 	struct scheduler *sched;
 	struct server *private, *public;
 	struct client *bounce, *pickup;
+	struct client *verify; /* NULL: no probe was met yet */
 	struct timer *due;   /* the next message's time */
 	struct timer *stuck; /* when to try failed steps again */
 	bool pump_planned;
@@ -207,6 +208,9 @@ bool message_warning_due(struct message *m);
 void message_warn(struct message *m);
 /* When its lifetime began: its arrival, or its release; microseconds. */
 int64_t message_begin_us(const struct message *m);
+
+/* ---- probes.c: tells verify what became of a probe's recipient. */
+void probe_result(const struct message *m, const struct rcpt *r);
 
 /* ---- agents (agents.c, dispatch.c, foreign.c) ---- */
 /* What an agent reported of an earlier qmgr's requests: if recipient index of

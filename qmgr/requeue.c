@@ -81,6 +81,11 @@ run_read(struct work *work)
 	if (queue_message_open(r->q->queue, r->dir, r->id, O_RDONLY, true,
 		&r->open, &r->e) != 0)
 		return;
+	if (r->open->env.probe) {
+		/* As a new message it would be mail. */
+		err_set(&r->e, ERR_PERM, "5.3.0", "it is a probe");
+		return;
+	}
 	put_facts(r);
 	r->failed = put_rcpts(r) != 0;
 }

@@ -35,6 +35,12 @@ message_result(struct message *m, struct rcpt *r, const struct rcpt_result *res)
 	r->diagnostic = keep(res->diagnostic);
 	r->at_us = clock_wall_us();
 	m->suspect |= res->damaged;
+	if (m->open->env.probe) {
+		/* It has had its one try: nobody is told but verify. */
+		probe_result(m, r);
+		list_push(&m->sent, &r->link);
+		return;
+	}
 	switch (r->action) {
 	case RCPT_SENT:
 		if (wants_success(m, r) && !res->passed_on) {
@@ -84,13 +90,15 @@ void
 message_result_own(struct message *m, struct rcpt *r, enum rcpt_action action,
     const char *dsn, const char *text)
 {
-	const bool soft = action == RCPT_FAILED && soft_bounce(m);
+	const bool soft = action == RCPT_FAILED && soft_bounce(m) &&
+	    !m->open->env.probe;
 
 	message_result(m, r,
 	    &(struct rcpt_result){ .action = soft ? RCPT_DEFERRED : action,
 		.dsn = span_str(dsn),
 		.text = span_str(text) });
-	log_own(m, r, soft ? DELIVERY_SOFT : NULL);
+	log_own(m, r, m->open->env.probe ? delivery_log_probe(action) :
+	    soft ? DELIVERY_SOFT : NULL);
 	if (soft && r->dsn[0] == '5')
 		r->dsn[0] = '4';
 }

@@ -249,6 +249,7 @@ on_ready(void *arg, const struct target *t, const struct smtp_client *client,
 		.smtputf8 = needs_utf8(d),
 		.requiretls = r->requiretls &&
 		    smtp_client_offers(client, "REQUIRETLS", NULL),
+		.probe = r->probe,
 		.ret_full = r->dsn_ret == DSN_RET_FULL,
 		.ret_hdrs = r->dsn_ret == DSN_RET_HDRS,
 		.envid = r->dsn_envid,

@@ -79,7 +79,11 @@
 	X(MSG_MASTER_STOP, 112)   /* F_OP stop, abort; MSG_OK at once */      \
 	/* auth, continued */                                                  \
 	X(MSG_AUTH_FAILED, 150)   /* F_ERR_KIND F_DSN F_TEXT why, F_USER */    \
-	X(MSG_TICKET_KEYS, 160)   /* master: fd (tls_tickets.h) */
+	X(MSG_TICKET_KEYS, 160)   /* master: fd (tls_tickets.h) */             \
+	/* verify */                                                           \
+	X(MSG_VERIFY, 880)        /* F_ADDRESS [F_WAIT_MS]: does it exist? */  \
+	X(MSG_VERIFY_ANSWER, 881) /* F_STATUS (verify_record.h) F_TEXT */      \
+	X(MSG_PROBED, 882)        /* qmgr: F_ADDRESS [F_ACTION] F_DSN F_TEXT */
 
 #define MSG_FIELDS(X)                                                          \
 	X(F_ERR_KIND, 1)   /* u64: enum err_kind */                            \
@@ -170,7 +174,9 @@
 	X(F_SMTPUTF8, 160) /* u64: 1 if the message needs RFC 6531 */          \
 	X(F_REQUIRETLS, 161) /* u64: 1 if RFC 8689 was asked for */            \
 	X(F_PASSED_ON, 162) /* u64: 1: the next hop tells of success */        \
-	X(F_TLS_OPTIONAL, 163) /* u64: 1 for TLS-Required: No (RFC 8689) */
+	X(F_TLS_OPTIONAL, 163) /* u64: 1 for TLS-Required: No (RFC 8689) */    \
+	X(F_PROBE, 880)    /* u64: 1: only whether it could be delivered */    \
+	X(F_WAIT_MS, 881)  /* u64: how long the answer may take */
 
 #define MSG_ENUM(name, number) name = number,
 enum msg_type { MSG_TYPES(MSG_ENUM) };

@@ -221,6 +221,7 @@ read_request(struct request *r, struct msg_in *m)
 	p->smtputf8 = msg_has(m, F_SMTPUTF8);
 	p->requiretls = msg_has(m, F_REQUIRETLS);
 	p->tls_optional = msg_has(m, F_TLS_OPTIONAL);
+	p->probe = msg_has(m, F_PROBE);
 	p->dsn_envid = keep(r, m, F_DSN_ENVID, LIMIT_IPC_MESSAGE);
 	p->dsn_ret = msg_has(m, F_DSN_RET)
 			 ? (enum dsn_ret)msg_get_u32(m, F_DSN_RET)
@@ -357,7 +358,8 @@ log_result(const struct request *r, size_t i, const struct agent_result *res,
 	    .transmit_us = res->transmit_us,
 	    .dsn = res->dsn,
 	    .action = res->action,
-	    .status = soft ? DELIVERY_SOFT : NULL,
+	    .status = r->pub.probe ? delivery_log_probe(res->action) :
+		soft ? DELIVERY_SOFT : NULL,
 	    .text = res->text,
 	});
 }
@@ -378,8 +380,8 @@ agent_result(
     struct agent_request *pub, size_t i, const struct agent_result *res)
 {
 	struct request *r = CONTAINER_OF(pub, struct request, pub);
-	const bool soft =
-	    r->agent->options.soft_bounce && res->action == RCPT_FAILED;
+	const bool soft = r->agent->options.soft_bounce && !pub->probe &&
+	    res->action == RCPT_FAILED;
 	struct msg_out m;
 
 	BUG_ON(i >= pub->rcpt_count || pub->rcpts[i].answered);

@@ -44,6 +44,8 @@ struct agent_request {
 	struct span encoding, dsn_envid;
 	enum dsn_ret dsn_ret;
 	bool smtputf8, requiretls, tls_optional; /* as its sender asked */
+	/* Not to be delivered: only whether it could be. RCPT_SENT: yes. */
+	bool probe;
 	struct agent_rcpt *rcpts;
 	size_t rcpt_count;
 	void *data; /* the owner's */

@@ -24,6 +24,12 @@ delivery_log_seconds(struct buf *out, int64_t us)
 		buf_fmt(out, ".%lld", hundredths / 10);
 }
 
+const char *
+delivery_log_probe(enum rcpt_action action)
+{
+	return action == RCPT_SENT ? "deliverable" : "undeliverable";
+}
+
 static const char *
 status_word(const struct delivery_facts *f)
 {

@@ -35,6 +35,9 @@ struct delivery_facts {
 /* The status of what would be returned, but for soft_bounce. */
 #define DELIVERY_SOFT "SOFTBOUNCE"
 
+/* The status of a probe: it is "deliverable", or not. */
+const char *delivery_log_probe(enum rcpt_action action);
+
 /* Writes the line and the trace event. */
 void delivery_log(const struct delivery_facts *f);
 

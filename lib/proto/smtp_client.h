@@ -84,6 +84,8 @@ struct smtp_client_message {
 	bool binary;	/* by BDAT, with BODY=BINARYMIME: 5.6.1 for all where not
 			   offered; size must be right */
 	bool requiretls;   /* REQUIRETLS: 5.7.30 for all where not offered */
+	bool probe;	   /* a recipient's result is the reply to its RCPT;
+			      no DATA, no body */
 	bool ret_full, ret_hdrs;
 	struct span envid; /* not xtext; empty: none */
 	/* Of each recipient, or NULL; said where DSN is offered. */

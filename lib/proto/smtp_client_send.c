@@ -216,7 +216,7 @@ smtp_client_send(struct smtp_client *c, const struct smtp_client_message *m)
 	c->m = m;
 	c->rcpts = mem_zalloc(m->rcpt_count);
 	c->sent = c->got = c->accepted = 0;
-	c->last = m->rcpt_count + (m->binary ? 1 : 2);
+	c->last = m->rcpt_count + (m->binary || m->probe ? 1 : 2);
 	c->mail_ok = c->fan = c->done_pending = c->lmtp_final = false;
 	c->chunk_due = false;
 	c->line_start = true;
@@ -313,7 +313,7 @@ on_rcpt(struct smtp_client *c, const struct smtp_reply *r,
 	c->got++;
 	if (c->rcpts[rcpt] == RCPT_FINISHED) {
 		; /* MAIL was refused: what is said of recipients is void */
-	} else if (r->code / 100 == 2) {
+	} else if (r->code / 100 == 2 && !c->m->probe) {
 		c->rcpts[rcpt] = RCPT_ACCEPTED;
 		c->accepted++;
 	} else {

@@ -75,6 +75,8 @@ struct queue_envelope {
 	bool smtputf8;		/* RFC 6531: the next hop must offer it */
 	bool requiretls;	/* RFC 8689: only over verified TLS */
 	bool tls_optional; /* RFC 8689 5: TLS-Required: No; not both */
+	bool probe;		/* asks only whether its recipients can be
+				   delivered to: is tried once, never is */
 	enum queue_dir birth; /* QUEUE_ACTIVE, or QUEUE_HOLD */
 };
 

@@ -33,6 +33,7 @@ enum envelope_field {
 	ENV_RELEASE_AT,
 	ENV_REQUIRETLS,
 	ENV_TLS_OPTIONAL,
+	ENV_PROBE,
 };
 enum rcpt_field {
 	RCPT_ADDRESS = 1,
@@ -298,6 +299,7 @@ record_envelope_put(struct buf *b, const struct queue_envelope *env)
 	put_number(b, ENV_RELEASE_AT, (uint64_t)env->release_at_s);
 	put_number(b, ENV_REQUIRETLS, env->requiretls);
 	put_number(b, ENV_TLS_OPTIONAL, env->tls_optional);
+	put_number(b, ENV_PROBE, env->probe);
 	finish(b, at);
 }
 
@@ -366,6 +368,9 @@ envelope_field(struct queue_envelope *env, const struct field *f)
 		break;
 	case ENV_TLS_OPTIONAL:
 		env->tls_optional = number(f) != 0;
+		break;
+	case ENV_PROBE:
+		env->probe = number(f) != 0;
 		break;
 	}
 }

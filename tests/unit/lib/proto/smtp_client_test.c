@@ -256,6 +256,52 @@ refused_data_is_a_result(void **state)
 	    "closed;");
 }
 
+/* Its results are the replies to RCPT; nothing is sent. */
+#define SPAN_INIT(lit) { (const uint8_t *)("" lit), sizeof(lit) - 1 }
+static void
+a_probe_ends_at_rcpt(void **state)
+{
+	static const struct {
+		struct span in;
+		const char *commands, *events;
+	} rows[] = {
+		{ SPAN_INIT(PIPE "250 x\r\n250 2.1.5 ok\r\n550 5.1.1 no\r\n"
+			    "250 reset\r\n221 x\r\n"),
+		    "EHLO me.test\n" MAIL "RCPT TO:<a@x.test>\n"
+		    "RCPT TO:<b@x.test>\nRSET\nQUIT\n",
+		    "ready;0:2.1.5:RCPT TO command:250 2.1.5 ok;"
+		    "1:5.1.1:RCPT TO command:550 5.1.1 no;done;closed;" },
+		{ SPAN_INIT("220 x\r\n250 x\r\n250 x\r\n250 ok\r\n"
+			    "450 no\r\n250 reset\r\n221 x\r\n"),
+		    "EHLO me.test\nMAIL FROM:<s@y.test>\n"
+		    "RCPT TO:<a@x.test>\nRCPT TO:<b@x.test>\nRSET\nQUIT\n",
+		    "ready;0:2.0.0:RCPT TO command:250 ok;"
+		    "1:4.0.0:RCPT TO command:450 no;done;closed;" },
+		{ SPAN_INIT(PIPE "550 5.7.1 spam\r\n503 x\r\n503 x\r\n"
+			    "221 x\r\n"),
+		    "EHLO me.test\n" MAIL "RCPT TO:<a@x.test>\n"
+		    "RCPT TO:<b@x.test>\nQUIT\n",
+		    "ready;0:5.7.1:MAIL FROM command:550 5.7.1 spam;"
+		    "1:5.7.1:MAIL FROM command:550 5.7.1 spam;done;closed;" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++)
+		for (size_t step = 1; step < 1000; step += 998) {
+			struct play p;
+
+			play_init(&p, &conf, 2);
+			p.m.probe = true;
+			for (size_t n = 0; n < rows[i].in.n; n += step)
+				feed(&p, span_slice(rows[i].in, n, n + step));
+			assert_string_equal(
+			    buf_cstr(&p.commands), rows[i].commands);
+			assert_string_equal(
+			    buf_cstr(&p.events), rows[i].events);
+			play_release(&p);
+		}
+}
+
 static void
 sends_many_messages(void **state)
 {
@@ -520,6 +566,7 @@ main(void)
 		cmocka_unit_test(lock_step_waits_for_each_reply),
 		cmocka_unit_test(refused_sender_is_everyones_result),
 		cmocka_unit_test(refused_data_is_a_result),
+		cmocka_unit_test(a_probe_ends_at_rcpt),
 		cmocka_unit_test(sends_many_messages),
 		cmocka_unit_test(goodbye_ends_everything),
 		cmocka_unit_test(early_final_reply_stops_the_body),

@@ -31,6 +31,7 @@ sample(void)
 		.smtputf8 = true,
 		.requiretls = true,
 		.tls_optional = true,
+		.probe = true,
 		.birth = QUEUE_HOLD,
 	};
 }
@@ -91,6 +92,7 @@ envelope_and_back(void **state)
 	assert_true(e.smtputf8);
 	assert_true(e.requiretls);
 	assert_true(e.tls_optional);
+	assert_true(e.probe);
 	assert_int_equal(e.birth, QUEUE_HOLD);
 	buf_release(&b);
 }
