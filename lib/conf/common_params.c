@@ -84,6 +84,16 @@ const struct param common_params[] = {
 	PARAM_BOOL(S, allow_untrusted_routing, "no",
 	    "relay user%site@ours and site!user@ours for strangers"),
 
+	/* addresses of ours that nobody reads */
+	PARAM_STR(S, double_bounce_sender, "double-bounce",
+	    "a local user: mail to it is accepted and thrown away"),
+	PARAM_STR(S, address_verify_sender, "$double_bounce_sender",
+	    "sender of the probes that find out whether an address exists; "
+	    "empty or <>: nobody, which some hosts refuse"),
+	PARAM_TIME(S, address_verify_sender_ttl, "0s",
+	    "how often that sender changes, so that it is of no use to those "
+	    "who collect addresses; 0: never"),
+
 	/* content and addresses on their way in */
 	PARAM_STR(S, header_checks, "",
 	    "tables asked with each field of a message's header"),

@@ -186,6 +186,8 @@ struct common_conf {
 	const char *mail_version;
 	const char *config_directory; /* where main.cf was read from */
 	int64_t virtual_alias_expansion_limit, virtual_alias_recursion_limit;
+	const char *double_bounce_sender, *address_verify_sender;
+	int64_t address_verify_sender_ttl; /* ms */
 	bool append_at_myorigin, append_dot_mydomain, allow_percent_hack,
 	    swap_bangpath, allow_untrusted_routing, biff;
 	const char *proxy_interfaces, *compatibility_level;

@@ -4,7 +4,9 @@
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
 #include "lib/mail/own_address.h"
+#include "lib/mail/probe_sender.h"
 #include "lib/mail/router_impl.h"
+#include "lib/os/loop.h"
 #include "lib/os/priv.h"
 #include "lib/queue/queue.h"
 
@@ -263,6 +265,21 @@ is_postmaster(const struct address *addr)
 	return span_ieq(addr->local, SPAN("postmaster"));
 }
 
+/* An address of ours that nobody reads: what comes back to it is thrown
+ * away. */
+static bool
+is_unread(const struct router *r, const struct address *addr)
+{
+	const struct common_conf *c = &r->common;
+	const struct span bounces = span_str(c->double_bounce_sender);
+
+	return (bounces.n > 0 && span_ieq(addr->local,
+		    span_slice(bounces, 0, span_rchr(bounces, '@')))) ||
+	    probe_sender_is(span_str(c->address_verify_sender),
+		(uint64_t)c->address_verify_sender_ttl / 1000,
+		(uint64_t)clock_wall_us() / 1000000, addr->local);
+}
+
 /* Sets RCPT_ALIAS for local addresses, and sends postmaster to root. */
 static int
 look_for_alias(struct query *q, struct address *addr, struct route *route,
@@ -287,6 +304,13 @@ fill_route(struct query *q, const struct address *given, struct route *route,
 
 	if (router_class(q->r, &addr, &route->class, reason, e) < 0)
 		return -1;
+	if (route->class == ROUTE_LOCAL && is_unread(q->r, &addr)) {
+		route->address = router_text(&q->arena, &addr);
+		route->transport = SPAN("discard");
+		route->nexthop =
+		    SPAN("undeliverable postmaster notification discarded");
+		return 0;
+	}
 	if (route->class == ROUTE_LOCAL &&
 	    look_for_alias(q, &addr, route, reason, e) < 0)
 		return -1;
@@ -432,7 +456,7 @@ plan_local(struct query *q)
 
 	if (r->common.local_recipient_maps[0] == '\0' ||
 	    (q->routes[0].flags & RCPT_ALIAS) != 0 ||
-	    is_postmaster(&q->given))
+	    is_postmaster(&q->given) || is_unread(r, &q->given))
 		return;
 	q->unknown = "User unknown in local recipient table";
 	if (!check_list(q, r->local_rcpt, r->local_users))

@@ -27,6 +27,9 @@
  * apart: it names a user or nobody. It also takes away `ours`, so that no
  * stranger's mail is routed through us or a host we relay for.
  *
+ * Mail to double_bounce_sender in our own domains, and to the changing sender
+ * of probes, is accepted and thrown away (discard).
+ *
  * postmaster without an entry in alias_maps is delivered to root
  * (RFC 5321 4.5.1 wants it accepted); so `root` should have an alias.
  */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -651,6 +652,45 @@ qualifies_addresses(void **state)
 	buf_release(&out);
 }
 
+static void
+unread_addresses_are_discarded(void **state)
+{
+#define GONE "discard:undeliverable postmaster notification discarded"
+	static const char *const settings[] = {
+		"double_bounce_sender=nobody.reads@ours.example",
+		"address_verify_sender=probe", "address_verify_sender_ttl=1000d",
+		NULL };
+	static const struct row rows[] = {
+		{ "double-bounce@ours.example",
+		    "double-bounce@ours.example local " GONE },
+		{ "Double-Bounce@localhost",
+		    "Double-Bounce@localhost local " GONE },
+		{ "double-bounce+x@ours.example", "550 5.1.1 User unknown in "
+		    "local recipient table" },
+		{ "double-bounce@far.example", "double-bounce@far.example "
+		    "default smtp:far.example (not ours)" },
+	};
+	static const struct row others[] = {
+		{ "nobody.reads@ours.example",
+		    "nobody.reads@ours.example local " GONE },
+		{ "double-bounce@ours.example", "550 5.1.1 User unknown in "
+		    "local recipient table" },
+		{ "probe@ours.example", "550 5.1.1 User unknown in local "
+		    "recipient table" },
+	};
+	struct fixture *f = *state;
+	char now[100];
+
+	start(f, NULL);
+	check_rows(f, rows, COUNT_OF(rows), ROUTER_CHECK_USER);
+	start(f, settings);
+	check_rows(f, others, COUNT_OF(others), ROUTER_CHECK_USER);
+	/* 1000 days: one digit until 2054. */
+	snprintf(now, sizeof(now), "probe%c@ours.example",
+	    "0123456789BCDFGHJKLMNPQRSTVWXYZ"[time(NULL) / 86400000]);
+	assert_non_null(strstr(resolve(f, now, ROUTER_CHECK_USER), GONE));
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
 int
@@ -669,6 +709,7 @@ main(void)
 		TEST(answers_may_come_later_or_never),
 		TEST(the_answer_may_free_the_router),
 		TEST(qualifies_addresses),
+		TEST(unread_addresses_are_discarded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
