@@ -50,7 +50,7 @@ endif
 # PROGRAM:FOLDER/MAIN.c; a row whose main file is not there is left out.
 PROGRAM_ROWS := master:master/master smtpd:smtpd/smtpd pickup:pickup/pickup \
 	qmgr:qmgr/qmgr smtp:smtp/smtp local:local/local bounce:bounce/bounce \
-	auth:auth/auth resolver:resolver/resolver log:log/log \
+	verify:verify/verify auth:auth/auth resolver:resolver/resolver log:log/log \
 	imap-login:imapd/imap_login imap-spawn:imapd/imap_spawn \
 	imap-session:imapd/imap_session
 ROWS := $(foreach r,$(PROGRAM_ROWS),$(if \

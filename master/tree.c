@@ -123,6 +123,18 @@ make_with_parts(
 	return ret;
 }
 
+/* Where verify keeps what it knows; anybody's, if it is there. A private
+ * instance may well not be able to make it: verify says so when it writes. */
+static int
+make_data(const char *path, bool root, const struct ids *ids, struct err *e)
+{
+	if (path == NULL || path[0] != '/' || mkdir(path, 0700) != 0)
+		return 0;
+	if (root && chown(path, ids->uids[O_MAIL], ids->gids[G_MAIL]) != 0)
+		return err_sys(e, "data_directory: owner of %s", path);
+	return 0;
+}
+
 int
 tree_make(const struct config *c, bool root, struct err *e)
 {
@@ -144,7 +156,9 @@ tree_make(const struct config *c, bool root, struct err *e)
 	for (size_t i = 0; i < COUNT_OF(tree) && ret == 0; i++)
 		ret = make_with_parts(top, &tree[i], &ids, e);
 	close(top);
-	return ret == 0 ? 0 : err_wrap(e, "queue_directory %s", path);
+	if (ret != 0)
+		return err_wrap(e, "queue_directory %s", path);
+	return make_data(conf_value(c->conf, "data_directory"), root, &ids, e);
 }
 
 /* The log daemon may not make files in /var/log: root makes those that are

@@ -8,6 +8,7 @@
 #include "lib/base/mem.h"
 #include "lib/mail/login_owner.h"
 #include "lib/mail/policy_client.h"
+#include "lib/mail/verify_client.h"
 #include "smtpd/session.h"
 
 /*
@@ -33,8 +34,9 @@ struct restrictions {
 	struct dns_query *query;
 	struct policy_call *call;
 	struct timer *timer;
-	bool routing;
+	bool routing, verifying;
 	dns_fn dns_fn;
+	restrict_verify_fn verify_fn;
 	restrict_policy_fn policy_fn;
 	void (*sleep_fn)(void *arg);
 	router_fn route_fn;
@@ -128,6 +130,36 @@ world_route(void *ctx, struct span address, unsigned flags, router_fn fn,
 	r->routing = true;
 	router_resolve(r->session->service->router, address, flags,
 	    r->session->log.trace, routed, r);
+}
+
+static void
+verified(void *arg, struct msg_in *m, const struct err *e)
+{
+	struct restrictions *r = arg;
+	struct verify_answer a;
+
+	r->verifying = false;
+	if (e != NULL)
+		log_warning(&r->session->log, "%s", e->text);
+	r->verify_fn(r->arg,
+	    m != NULL && verify_answer_read(m, &a) ? &a : NULL);
+}
+
+/* Postfix asks some times with a pause between; we wait as long. */
+static void
+world_verify(void *ctx, struct span address, restrict_verify_fn fn, void *arg)
+{
+	struct restrictions *r = ctx;
+	struct service *service = r->session->service;
+	const struct smtpd_conf *c = service->conf;
+
+	r->verify_fn = fn;
+	r->arg = arg;
+	r->verifying = true;
+	verify_ask(service->verify, address,
+	    (uint64_t)(c->address_verify_poll_count - 1) *
+		(uint64_t)c->address_verify_poll_delay,
+	    r->session->log.trace, verified, r);
 }
 
 static void
@@ -245,12 +277,16 @@ world_cancel(void *ctx)
 	if (r->routing)
 		router_cancel(r->session->service->router, r);
 	r->routing = false;
+	if (r->verifying)
+		client_cancel(r->session->service->verify, r);
+	r->verifying = false;
 }
 
 static const struct restrict_world world = {
 	.dns = world_dns,
 	.policy = world_policy,
 	.route = world_route,
+	.verify = world_verify,
 	.sleep = world_sleep,
 	.own_name = world_own_name,
 	.own_address = world_own_address,

@@ -118,6 +118,7 @@ open_parts(struct service *s, struct err *e)
 	s->auth = daemon_connect(s->daemon, "auth");
 	s->resolver = daemon_connect(s->daemon, "resolver");
 	s->names = client_names_new();
+	s->verify = daemon_connect(s->daemon, "verify");
 	s->qmgr = qmgr_client_new(s->loop,
 	    daemon_socket(s->daemon, "qmgr", false, path), (uint8_t)slot);
 	if (s->common->queue_commit == QUEUE_COMMIT_GROUP)

@@ -49,7 +49,7 @@ struct service {
 	struct user_client *users;
 	struct router *router;
 	struct content_rules *content;
-	struct client *auth, *resolver;
+	struct client *auth, *resolver, *verify;
 	struct client_names *names; /* of clients that came lately */
 	struct client *flush; /* of ETRN; NULL before the first */
 	struct protocol *protocol;

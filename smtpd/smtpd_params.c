@@ -377,6 +377,30 @@ const struct param smtpd_params[] = {
 	R_CODE(unknown_virtual_mailbox_reject_code, "550",
 	    "unknown recipients of virtual_mailbox_domains"),
 
+	/* addresses that a probe asks about */
+	R_INT(unverified_sender_reject_code, "450", 200, 599,
+	    "reply code: reject_unverified_sender, of an address that does not "
+	    "exist; 250: take it"),
+	R_INT(unverified_sender_defer_code, "450", 200, 599,
+	    "the same when nobody could say"),
+	R_STR(unverified_sender_reject_reason, "",
+	    "the reason that is given; empty: what the probe was told"),
+	R_WORD(unverified_sender_tempfail_action, "$reject_tempfail_action",
+	    "what it means when nobody could say"),
+	R_INT(unverified_recipient_reject_code, "450", 200, 599,
+	    "reply code: reject_unverified_recipient, of an address that does "
+	    "not exist; 250: take it"),
+	R_INT(unverified_recipient_defer_code, "450", 200, 599,
+	    "the same when nobody could say"),
+	R_STR(unverified_recipient_reject_reason, "",
+	    "the reason that is given; empty: what the probe was told"),
+	R_WORD(unverified_recipient_tempfail_action,
+	    "$reject_tempfail_action", "what it means when nobody could say"),
+	PARAM_INT(S, address_verify_poll_count, "${stress?{1}:{3}}", 1, 1000,
+	    "a client waits for a probe's result for this number, less one, "
+	    "times address_verify_poll_delay"),
+	PARAM_TIME(S, address_verify_poll_delay, "3s", "see there"),
+
 	/* policy services */
 	R_TIME(smtpd_policy_service_timeout, "100s",
 	    "how long a policy service may take to be reached or to answer"),

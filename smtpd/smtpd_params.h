@@ -136,6 +136,7 @@ struct smtpd_conf {
 	    smtpd_tls_always_issue_session_ids, tls_preempt_cipherlist,
 	    tls_append_default_CA;
 
+	int64_t address_verify_poll_count, address_verify_poll_delay;
 	struct restrict_conf restrictions;
 	/* Filters */
 	const char *smtpd_milters, *smtpd_milter_maps;

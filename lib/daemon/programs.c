@@ -14,6 +14,7 @@ extern const struct param qmgr_params[];
 extern const struct param smtp_params[];
 extern const struct param resolver_params[];
 extern const struct param smtpd_params[];
+extern const struct param verify_params[];
 
 static const int local_caps[] = { CAP_SETUID, CAP_SETGID, -1 };
 static const int auth_caps[] = { CAP_DAC_READ_SEARCH, CAP_SETUID, CAP_SETGID,
@@ -59,6 +60,11 @@ const struct program programs[] = {
 	    .stream_name = "dovecot-auth",
 	    .single = true,
 	    .params = auth_params },
+	{ .name = "verify",
+	    .user_param = "mail_owner",
+	    .single = true,
+	    .needs_slot = true,
+	    .params = verify_params },
 	{ .name = "resolver",
 	    .user_param = "net_owner",
 	    .single = true,

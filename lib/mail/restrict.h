@@ -57,6 +57,14 @@ struct restrict_conf {
 	int64_t unknown_relay_recipient_reject_code;
 	int64_t unknown_virtual_alias_reject_code;
 	int64_t unknown_virtual_mailbox_reject_code;
+	/* addresses that a probe asks about */
+	int64_t unverified_sender_reject_code, unverified_sender_defer_code;
+	int64_t unverified_recipient_reject_code;
+	int64_t unverified_recipient_defer_code;
+	int unverified_sender_tempfail_action;
+	int unverified_recipient_tempfail_action;
+	const char *unverified_sender_reject_reason;
+	const char *unverified_recipient_reject_reason;
 	/* policy services */
 	int64_t smtpd_policy_service_timeout, smtpd_policy_service_max_idle;
 	int64_t smtpd_policy_service_max_ttl;
@@ -128,13 +136,17 @@ enum restrict_act {
 	RESTRICT_PREPEND,
 };
 
+struct verify_answer;
+/* a: lives during the call; NULL: nobody could be asked. */
+typedef void (*restrict_verify_fn)(void *arg, const struct verify_answer *a);
+
 struct restrict_policy;
 /* action: the answer's, or NULL when the service gave none; lives during the
  * call. */
 typedef void (*restrict_policy_fn)(void *arg, const struct span *action);
 
-/* At most one of dns, policy, route and sleep is under way for a session.
- * Each calls fn once, at once or later. */
+/* At most one of dns, policy, route, verify and sleep is under way for a
+ * session. Each calls fn once, at once or later. */
 struct restrict_world {
 	void (*dns)(void *ctx, enum restrict_dns kind, const char *name,
 	    dns_fn fn, void *arg);
@@ -143,6 +155,9 @@ struct restrict_world {
 	/* As router_resolve. */
 	void (*route)(void *ctx, struct span address, unsigned flags,
 	    router_fn fn, void *arg);
+	/* Can the address be delivered to (lib/mail/verify_client.h)? */
+	void (*verify)(void *ctx, struct span address, restrict_verify_fn fn,
+	    void *arg);
 	void (*sleep)(void *ctx, unsigned seconds, void (*fn)(void *arg),
 	    void *arg);
 	/* Is this the name or the address of this host (mydestination,

@@ -331,6 +331,10 @@ enum { DNSBL_ADDRESS = 1, DNSBL_PERMIT = 2 };
 int dnsbl_check_reply(const char *text, struct err *e);
 void rbl_free_all(struct restrict_session *s);
 
+/* ---- restrict_verify.c ---- */
+enum verdict run_unverified(struct restrict_session *s,
+    const struct step *step);
+
 /* ---- restrict_policy.c ---- */
 /* The service of a word, made if it was not named before. */
 int policy_find(struct restrict_set *set, struct span word,

@@ -83,6 +83,7 @@ static const struct op ops[] = {
 	{ "reject_non_fqdn_sender", ARG_NONE, run_non_fqdn_address, SENDER,
 	    0 },
 	{ "reject_unlisted_sender", ARG_NONE, run_unlisted, SENDER, 0 },
+	{ "reject_unverified_sender", ARG_NONE, run_unverified, SENDER, 0 },
 	{ "reject_rhsbl_sender", ARG_ZONE, run_dns_list, SENDER, 0 },
 	{ "reject_sender_login_mismatch", ARG_NONE, run_login_mismatch,
 	    SENDER, MISMATCH_BOTH },
@@ -108,6 +109,7 @@ static const struct op ops[] = {
 	{ "reject_non_fqdn_recipient", ARG_NONE, run_non_fqdn_address, RCPT,
 	    0 },
 	{ "reject_unlisted_recipient", ARG_NONE, run_unlisted, RCPT, 0 },
+	{ "reject_unverified_recipient", ARG_NONE, run_unverified, RCPT, 0 },
 	{ "reject_rhsbl_recipient", ARG_ZONE, run_dns_list, RCPT, 0 },
 
 	/* ETRN */

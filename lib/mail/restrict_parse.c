@@ -163,10 +163,6 @@ unknown(struct span word, struct err *e)
 {
 	const char *near = op_nearest(word);
 
-	if (span_istarts(word, SPAN("reject_unverified_")))
-		return err_set(e, ERR_PERM, "4.3.5",
-		    "%.*s: addresses are not verified by probes yet",
-		    SPAN_FMT(span_slice(word, 0, 80)));
 	return err_set(e, ERR_PERM, "4.3.5",
 	    "unknown smtpd restriction: \"%.*s\"%s%s",
 	    SPAN_FMT(span_slice(word, 0, 80)),

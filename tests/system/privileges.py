@@ -21,6 +21,7 @@ ROWS = {
     "pickup": ("chappe", ()),
     "qmgr": ("chappe", ()),
     "bounce": ("chappe", ()),
+    "verify": ("chappe", ()),
     "smtp": ("chappe-net", ()),
     "resolver": ("chappe-net", ()),
     "log": ("chappe-log", ()),

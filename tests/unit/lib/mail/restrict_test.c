@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "lib/base/mem.h"
+#include "lib/mail/verify_client.h"
 #include "smtpd/smtpd_params.h"
 
 /*
@@ -42,6 +43,8 @@ struct fixture {
 	restrict_policy_fn policy_fn;
 	const char *policy_answer;
 	void (*sleep_fn)(void *arg);
+	restrict_verify_fn verify_fn;
+	int verify_status; /* -1: nobody is there */
 	void *arg;
 	unsigned questions, cancels;
 	char asked[2000], logged[2000], acts[500], request[4000];
@@ -160,6 +163,27 @@ world_route(void *ctx, struct span address, unsigned flags, router_fn fn,
 }
 
 static void
+answer_verify(struct fixture *f)
+{
+	const struct verify_answer a = {
+		.status = (enum verify_status)f->verify_status,
+		.text = SPAN("says who") };
+
+	f->verify_fn(f->arg, f->verify_status < 0 ? NULL : &a);
+}
+
+static void
+world_verify(void *ctx, struct span address, restrict_verify_fn fn, void *arg)
+{
+	struct fixture *f = ctx;
+	char what[400];
+
+	f->verify_fn = fn;
+	snprintf(what, sizeof(what), "verify %.*s", SPAN_FMT(address));
+	ask(f, what, answer_verify, arg);
+}
+
+static void
 answer_sleep(struct fixture *f)
 {
 	f->sleep_fn(f->arg);
@@ -232,7 +256,7 @@ world_cancel(void *ctx)
 }
 
 static const struct restrict_world world = { world_dns, world_policy,
-	world_route, world_sleep, world_own_name, world_own_address,
+	world_route, world_verify, world_sleep, world_own_name, world_own_address,
 	world_owner, world_log, world_act, world_cancel };
 
 /* ---- the fixture ---- */
@@ -661,6 +685,76 @@ services(void **state)
 }
 
 static void
+unverified(void **state)
+{
+	static const struct {
+		int status;
+		const char *list, *verdict;
+	} rows[] = {
+		{ VERIFY_OK, "reject_unverified_recipient", "ok" },
+		{ VERIFY_TODO, "reject_unverified_recipient", "451 4.1.1 "
+		    "<bob@ours.test>: Recipient address rejected: unverified "
+		    "address: says who" },
+		{ VERIFY_DEFERRED, "reject_unverified_recipient", "451 4.1.1 "
+		    "<bob@ours.test>: Recipient address rejected: unverified "
+		    "address: says who" },
+		{ VERIFY_REFUSED, "reject_unverified_recipient", "550 5.1.1 "
+		    "<bob@ours.test>: Recipient address rejected: "
+		    "undeliverable address: says who" },
+		{ -1, "reject_unverified_recipient", "450 4.1.1 "
+		    "<bob@ours.test>: Recipient address rejected: address "
+		    "verification problem" },
+		{ VERIFY_REFUSED, "reject_unverified_sender", "450 4.1.7 "
+		    "<s@sender.test>: Sender address rejected: unverified "
+		    "address: because" },
+		/* Temporary: what permits comes first. */
+		{ VERIFY_DEFERRED, "reject_unverified_recipient, reject",
+		    "554 5.7.1 <bob@ours.test>: Recipient address rejected: "
+		    "Access denied" },
+		{ VERIFY_REFUSED, "warn_if_reject reject_unverified_recipient",
+		    "ok" },
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < 2 * COUNT_OF(rows); i++) {
+		char list[300];
+
+		f->later = i % 2 == 1;
+		f->verify_status = rows[i / 2].status;
+		snprintf(list, sizeof(list), "%s\n"
+		    "unverified_recipient_reject_code = 550\n"
+		    "unverified_recipient_defer_code = 451\n"
+		    "unverified_sender_reject_reason = because\n",
+		    rows[i / 2].list);
+		assert_string_equal(rcpt(f, list), rows[i / 2].verdict);
+	}
+	f->verify_status = VERIFY_REFUSED;
+	assert_string_equal(rcpt(f, "reject_unverified_recipient\n"
+	    "unverified_recipient_reject_code = 250\n"), "ok");
+	assert_string_equal(f->asked, "verify bob@ours.test");
+	/* At once, if that is wanted. */
+	f->verify_status = VERIFY_TODO;
+	assert_string_equal(rcpt(f, "reject_unverified_recipient, sleep 7\n"
+	    "unverified_recipient_tempfail_action = defer\n"), "450 4.1.1 "
+	    "<bob@ours.test>: Recipient address rejected: unverified address: "
+	    "says who");
+	assert_int_equal(f->questions, 1);
+}
+
+/* Nobody asks about the null sender. */
+static void
+null_sender_is_not_verified(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, "smtpd_recipient_restrictions = reject_unverified_sender\n");
+	f->facts.sender = SPAN_EMPTY;
+	f->verify_status = VERIFY_REFUSED;
+	assert_string_equal(run(f, RESTRICT_RCPT), "ok");
+	assert_int_equal(f->questions, 0);
+}
+
+static void
 policy_request(void **state)
 {
 	struct fixture *f = *state;
@@ -830,6 +924,8 @@ main(void)
 		TEST(permissions_are_logged),
 		TEST(dns_lists),
 		TEST(services),
+		TEST(unverified),
+		TEST(null_sender_is_not_verified),
 		TEST(policy_request),
 		TEST(logins),
 		TEST(errors_at_start),

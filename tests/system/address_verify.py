@@ -1,0 +1,310 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+# instance: -o data_directory=$queue_directory/../data -o transport_maps=texthash:$config_directory/transport -o smtpd_relay_restrictions=permit_mynetworks,reject -o smtpd_recipient_restrictions=reject_unverified_recipient -o smtpd_sender_restrictions=reject_unverified_sender -o unverified_recipient_reject_code=550 -o address_verify_poll_delay=10s -o minimal_backoff_time=1s -o maximal_backoff_time=1s -o smtp_connection_cache_time_limit=0
+"""Addresses are verified by probes: what the next hop, local delivery or the
+router says of an address is what the client hears, is remembered over
+restarts, and is never delivered, bounced or tried again."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "..", "lib"))
+import cases  # noqa: E402
+import mail  # noqa: E402
+
+PROBE = "MAIL FROM:<double-bounce@%s>" % mail.DOMAIN
+SLOW = threading.Event()
+
+
+def answer(verb, line):
+    if verb != "RCPT":
+        return None
+    if "<no" in line:
+        return "550 5.1.1 no such user"
+    if "<later" in line:
+        return "450 4.2.0 come again"
+    if "<slow" in line:
+        SLOW.wait(cases.WAIT_S)
+    return None
+
+
+sink = mail.Sink(reply=answer)
+dead = mail.Sink()
+dead.close()
+with open(os.path.join(mail.env("CHAPPE_CONFIG"), "transport"), "w") as f:
+    f.write("there.test smtp:[127.0.0.1]:%d\ndead.test smtp:[127.0.0.1]:%d\n"
+            "shut.test error:5.7.1 closed for good\n"
+            % (sink.port, dead.port))
+
+
+def ask(rcpt, sender=""):
+    """The reply to RCPT, or to MAIL if that is refused."""
+    with mail.smtp() as s:
+        s.ehlo()
+        code, text = s.docmd("MAIL FROM:<%s>" % sender)
+        if code == 250:
+            code, text = s.docmd("RCPT TO:<%s>" % rcpt)
+        return "%d %s" % (code, text.decode())
+
+
+def probes(rcpt):
+    return sink.commands.count("RCPT TO:<%s>" % rcpt)
+
+
+def result(rcpt, status="deliverable"):
+    """The queue id of the probe and what it was told."""
+    return mail.wait_for_log(
+        r"(?:smtp|local)\[\d+\]: (\w+): to=<%s>, .*, status=%s \((.*)\)$"
+        % (re.escape(rcpt), status))
+
+
+def gone(qid):
+    mail.wait_for_log(r"qmgr\[\d+\]: %s: removed" % qid)
+    lines = [line for line in mail.log().splitlines() if qid in line]
+    assert not [line for line in lines if "bounce[" in line], lines
+    assert not [line for line in lines if "status=deferred" in line], lines
+
+
+def rejected(kind, rcpt, why, code="550 5.1.1"):
+    return "%s <%s>: Recipient address rejected: %s address: %s" % (
+        code, rcpt, kind, why)
+
+
+def pids_of(program):
+    """Of this instance's processes."""
+    master = mail.env("MASTER_PID")
+    found = subprocess.run(["pgrep", "-P", master, "-x", program],
+                           capture_output=True, text=True).stdout.split()
+    return {int(pid) for pid in found}
+
+
+def end(program, how):
+    """The next one is started when it is wanted."""
+    old = pids_of(program)
+    assert old, program
+    for pid in old:
+        os.kill(pid, how)
+    cases.wait_for("the end of " + program,
+                   lambda: not old & pids_of(program))
+
+
+def test_good_recipient():
+    cases.equal(ask("good@there.test"), "250 2.1.5 Ok")
+    qid, text = result("good@there.test").groups()
+    cases.equal(text, "250 2.1.5 Ok")
+    gone(qid)
+    verbs = [c.split()[0] for c in sink.commands]
+    cases.equal(verbs, ["EHLO", "MAIL", "RCPT", "RSET", "QUIT"])
+    assert sink.commands[1].startswith(PROBE), sink.commands
+    # Known now; domains have no case.
+    for rcpt in ("good@there.test", "good@THERE.test"):
+        cases.equal(ask(rcpt), "250 2.1.5 Ok")
+    cases.equal(probes("good@there.test"), 1)
+
+
+def test_refused_recipient():
+    why = ("host 127.0.0.1[127.0.0.1] said: 550 5.1.1 no such user "
+           "(in reply to RCPT TO command)")
+    for _ in range(2):
+        cases.equal(ask("no@there.test"),
+                    rejected("undeliverable", "no@there.test", why))
+    gone(result("no@there.test", "undeliverable").group(1))
+    cases.equal(probes("no@there.test"), 1)
+    mail.wait_for_log(re.escape(
+        "reject: RCPT from localhost[127.0.0.1]: " +
+        rejected("undeliverable", "no@there.test", why) + "; from=<> "
+        "to=<no@there.test> proto=ESMTP helo="))
+
+
+def test_temporary_refusal():
+    cases.equal(ask("later@there.test"), rejected(
+        "unverified", "later@there.test", "host 127.0.0.1[127.0.0.1] said: "
+        "450 4.2.0 come again (in reply to RCPT TO command)", "450 4.1.1"))
+    gone(result("later@there.test", "undeliverable").group(1))
+
+
+def test_dead_next_hop():
+    cases.equal(ask("x@dead.test"), rejected(
+        "unverified", "x@dead.test", "connect to 127.0.0.1[127.0.0.1]:%d: "
+        "Connection refused" % dead.port, "450 4.1.1"))
+    gone(result("x@dead.test", "undeliverable").group(1))
+
+
+def test_router_knows():
+    cases.equal(ask("x@shut.test"), rejected(
+        "undeliverable", "x@shut.test", "closed for good"))
+    nobody = "nobody.here@" + mail.DOMAIN
+    cases.equal(ask(nobody), rejected(
+        "undeliverable", nobody, 'unknown user: "nobody.here"'))
+    # No message was needed.
+    mail.wait_for_log(r"verify\[\d+\]: to=<%s>, relay=none, .*, "
+                      r"status=undeliverable \(" % nobody)
+
+
+def test_local_user_gets_nothing():
+    home = os.path.dirname(mail.env("MAILBOX2"))
+    forward = os.path.join(home, ".forward")
+    with open(forward, "w") as out:
+        out.write(mail.address(1) + "\n")
+    os.chmod(forward, 0o644)
+    for rcpt, told in ((mail.address(1), "delivers to mailbox"),
+                       (mail.address(2), "delivers to mailbox"),
+                       ("mailer-daemon@" + mail.DOMAIN, "aliased")):
+        cases.equal(ask(rcpt), "250 2.1.5 Ok")
+        qid, text = result(rcpt).groups()
+        cases.equal(text, told)
+        gone(qid)
+    os.unlink(forward)
+    cases.equal(mail.mailbox_texts(1) + mail.mailbox_texts(2), [])
+
+
+def test_slow_next_hop_and_one_probe_at_a_time():
+    replies = []
+    mail.set_option("address_verify_poll_delay", "1s")
+    threads = [threading.Thread(target=lambda: replies.append(
+        ask("slow@there.test"))) for _ in range(3)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    cases.equal(replies, [rejected(
+        "unverified", "slow@there.test", "Address verification in progress",
+        "450 4.1.1")] * 3)
+    cases.equal(probes("slow@there.test"), 1)
+    # Whoever did not wait for it, finds it.
+    SLOW.set()
+    gone(result("slow@there.test").group(1))
+    cases.equal(ask("slow@there.test"), "250 2.1.5 Ok")
+    cases.equal(probes("slow@there.test"), 1)
+    SLOW.clear()
+    mail.set_option("address_verify_poll_delay", "10s")
+
+
+def test_waiting_ends_with_the_result():
+    replies = []
+    t = threading.Thread(target=lambda: replies.append(
+        ask("slow.too@there.test")))
+    t.start()
+    cases.wait_for("the probe", lambda: probes("slow.too@there.test"))
+    SLOW.set()
+    t.join()
+    SLOW.clear()
+    cases.equal(replies, ["250 2.1.5 Ok"])
+
+
+def test_sender():
+    rcpt = "good@there.test"
+    cases.equal(ask(rcpt, "good.s@there.test"), "250 2.1.5 Ok")
+    reply = ask(rcpt, "no.s@there.test")
+    cases.equal(reply, "450 4.1.7 <no.s@there.test>: Sender address "
+                "rejected: unverified address: host 127.0.0.1[127.0.0.1] "
+                "said: 550 5.1.1 no such user (in reply to RCPT TO command)")
+    # The null sender is never asked about; ours exists.
+    cases.equal(ask(rcpt, ""), "250 2.1.5 Ok")
+    own = "double-bounce@" + mail.DOMAIN
+    cases.equal(ask(rcpt, own), "250 2.1.5 Ok")
+    gone(mail.wait_for_log(r"qmgr\[\d+\]: (\w+): to=<%s>, .*, "
+                           r"status=deliverable" % own).group(1))
+
+
+def test_mail_to_the_sender_of_probes_is_thrown_away():
+    own = "double-bounce@" + mail.DOMAIN
+    qid = mail.send(mail.text("back"), own, "good.s@there.test")
+    mail.wait_for_log(r"%s: to=<%s>, .*, status=sent \(undeliverable "
+                      r"postmaster notification discarded\)" % (qid, own))
+    mail.wait_for_log(r"qmgr\[\d+\]: %s: removed" % qid)
+
+
+def test_restart_keeps_what_is_known():
+    end("verify", signal.SIGTERM)
+    cases.equal(ask("good@there.test"), "250 2.1.5 Ok")
+    cases.contains(ask("no@there.test"), "undeliverable address")
+    cases.equal(probes("good@there.test"), 1)
+    cases.equal(probes("no@there.test"), 1)
+    # It is a table like others.
+    table = os.path.join(os.path.dirname(mail.env("QUEUE_DIR")), "data",
+                         "verify_cache")
+    text = cases.run(["postmap", "-q", "no@there.test",
+                      "hash:" + table]).stdout
+    cases.matches(text, r"^2:0:\d+:host 127\.0\.0\.1\[127\.0\.0\.1\] said: "
+                  r"550 5\.1\.1 no such user")
+
+
+def test_killed_verify_asks_again():
+    assert probes("later.too@there.test") == 0
+    end("verify", signal.SIGKILL)
+    cases.contains(ask("later.too@there.test"), "unverified address: host")
+    cases.equal(ask("good@there.test"), "250 2.1.5 Ok")
+    cases.equal(probes("good@there.test"), 1)
+
+
+def test_killed_agent():
+    rcpt, replies = "slow.three@there.test", []
+    t = threading.Thread(target=lambda: replies.append(ask(rcpt)))
+    t.start()
+    cases.wait_for("the probe", lambda: probes(rcpt))
+    end("smtp", signal.SIGKILL)
+    cases.wait_for("the probe, again", lambda: probes(rcpt) > 1)
+    SLOW.set()
+    t.join()
+    SLOW.clear()
+    cases.equal(replies, ["250 2.1.5 Ok"])
+    gone(result(rcpt).group(1))
+
+
+def test_killed_queue_manager():
+    rcpt, replies = "slow.four@there.test", []
+    t = threading.Thread(target=lambda: replies.append(ask(rcpt)))
+    t.start()
+    cases.wait_for("the probe", lambda: probes(rcpt))
+    end("qmgr", signal.SIGKILL)
+    SLOW.set()
+    t.join()
+    SLOW.clear()
+    # The agent tells the next one.
+    cases.equal(replies, ["250 2.1.5 Ok"])
+    gone(result(rcpt).group(1))
+    cases.equal(probes(rcpt), 1)
+
+
+def test_killed_queue_manager_and_agent():
+    rcpt = "slow.five@there.test"
+    t = threading.Thread(target=ask, args=(rcpt,))
+    t.start()
+    cases.wait_for("the probe", lambda: probes(rcpt))
+    end("qmgr", signal.SIGKILL)
+    end("smtp", signal.SIGKILL)
+    SLOW.set()
+    t.join()
+    cases.equal(ask(rcpt), "250 2.1.5 Ok")
+    gone(result(rcpt).group(1))
+
+
+def test_damaged_cache_is_only_lost():
+    path = os.path.join(os.path.dirname(mail.env("QUEUE_DIR")), "data",
+                        "verify_cache.gdbm")
+    end("verify", signal.SIGTERM)
+    cases.wait_for("the table", lambda: os.path.exists(path))
+    with open(path, "r+b") as f:
+        f.truncate(1000)
+    before = probes("good@there.test")
+    cases.equal(ask("good@there.test"), "250 2.1.5 Ok")
+    cases.equal(probes("good@there.test"), before + 1)
+    mail.wait_for_log(r"warning: address_verify_map: ")
+
+
+def test_nothing_was_ever_delivered():
+    mail.wait_until_empty()
+    cases.equal(sink.messages, [])
+    assert "DATA" not in sink.commands
+    assert not re.search(r"status=(bounced|deferred)", mail.log())
+    cases.equal(mail.mailbox_texts(1) + mail.mailbox_texts(2), [])
+
+
+if __name__ == "__main__":
+    cases.main(globals())
