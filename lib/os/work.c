@@ -69,11 +69,10 @@ take(struct queue *q)
 }
 
 static void
-run(struct work *w)
+publish(struct work *w)
 {
 	bool first;
 
-	w->run(w);
 	pthread_mutex_lock(&done_lock);
 	first = done_queue.first == NULL;
 	put(&done_queue, w);
@@ -84,10 +83,10 @@ run(struct work *w)
 	pthread_mutex_unlock(&done_lock);
 }
 
+/* It counts as waiting already. */
 static void
 wait_for_call(struct pool *pool)
 {
-	pool->waiting++;
 	while (pool->called == 0 && !ending)
 		pthread_cond_wait(&pool->more, &pool->lock);
 	if (pool->called > 0)
@@ -99,20 +98,28 @@ thread_main(void *arg)
 {
 	struct pool *pool = arg;
 
+	struct work *w = NULL;
+
 	pthread_mutex_lock(&pool->lock);
 	for (;;) {
-		struct work *w = take(&pool->queue);
+		struct work *const done = w;
 
-		if (w == NULL && ending)
+		w = take(&pool->queue);
+		if (w != NULL)
+			pool->queued--;
+		else if (ending)
 			break;
-		if (w == NULL) {
-			wait_for_call(pool);
-			continue;
-		}
-		pool->queued--;
+		else
+			pool->waiting++;
 		pthread_mutex_unlock(&pool->lock);
-		run(w);
+		/* It may call for the next piece: this thread is free. */
+		if (done != NULL)
+			publish(done);
+		if (w != NULL)
+			w->run(w);
 		pthread_mutex_lock(&pool->lock);
+		if (w == NULL)
+			wait_for_call(pool);
 	}
 	pthread_mutex_unlock(&pool->lock);
 	return NULL;

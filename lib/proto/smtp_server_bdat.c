@@ -183,9 +183,17 @@ check_bytes(struct smtp_server *s, struct span bytes)
 {
 	if (s->binary || s->bare_ok)
 		return;
-	for (size_t i = 0; i < bytes.n; i++) {
-		smtp_server_check_byte(s, bytes.p[i]);
-		s->data_state = bytes.p[i] == '\r' ? DATA_CR : DATA_MIDDLE;
+	while (bytes.n > 0) {
+		const size_t plain =
+		    s->data_state == DATA_MIDDLE ? smtp_server_plain(bytes) : 0;
+
+		if (plain > 0) {
+			bytes = span_slice(bytes, plain, bytes.n);
+			continue;
+		}
+		smtp_server_check_byte(s, bytes.p[0]);
+		s->data_state = bytes.p[0] == '\r' ? DATA_CR : DATA_MIDDLE;
+		bytes = span_slice(bytes, 1, bytes.n);
 	}
 }
 

@@ -4,11 +4,29 @@
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
 
+/* Bytes that are looked at together: each of them several times. */
+enum { PLAIN_PIECE = 256 };
+
 static void
 fault(struct smtp_server *s, enum data_fault f)
 {
 	if (s->fault == FAULT_NONE)
 		s->fault = f;
+}
+
+size_t
+smtp_server_plain(struct span in)
+{
+	static const char not_plain[] = { '\r', '\n', '\0' };
+	size_t n = in.n < PLAIN_PIECE ? in.n : PLAIN_PIECE;
+
+	for (size_t i = 0; i < COUNT_OF(not_plain); i++) {
+		const uint8_t *at = memchr(in.p, not_plain[i], n);
+
+		if (at != NULL)
+			n = (size_t)(at - in.p);
+	}
+	return n;
 }
 
 /* The state is not yet advanced. */
@@ -147,6 +165,30 @@ held_back(enum data_state st)
 	return st == DATA_DOT || st == DATA_DOT_CR;
 }
 
+/* Passes over what needs no thought: lines that begin with no dot and have no
+ * control byte of ours but the CR and LF at their end. */
+static size_t
+ordinary_lines(struct smtp_server *s, struct span in)
+{
+	bool at_start = s->data_state == DATA_LINE_START;
+	size_t at = 0;
+
+	if (!at_start && s->data_state != DATA_MIDDLE)
+		return 0;
+	while (at < in.n && !(at_start && in.p[at] == '.')) {
+		const size_t n = smtp_server_plain(span_slice(in, at, in.n));
+
+		at += n;
+		at_start = at_start && n == 0;
+		if (in.n - at < 2 || in.p[at] != '\r' || in.p[at + 1] != '\n')
+			break;
+		at += 2;
+		at_start = true;
+	}
+	s->data_state = at_start ? DATA_LINE_START : DATA_MIDDLE;
+	return at;
+}
+
 /* Runs over the input as far as it is one piece of the message: up to a dot
  * that is not part of it, or the end. */
 size_t
@@ -156,10 +198,16 @@ smtp_server_data(struct smtp_server *s, struct span in, struct smtp_event *out)
 
 	if (release_held(s, in.p[0], out))
 		return 0;
-	for (; i < in.n; i++) {
+	while (i < in.n) {
 		const uint8_t c = in.p[i];
 		const enum data_state st = s->data_state;
+		const size_t ordinary =
+		    ordinary_lines(s, span_slice(in, i, in.n));
 
+		if (ordinary > 0) {
+			i += ordinary;
+			continue;
+		}
 		if (st == DATA_LINE_START && c == '.' && i > from)
 			break;
 		if (st == DATA_DOT_CR && c != '\n')
@@ -172,8 +220,9 @@ smtp_server_data(struct smtp_server *s, struct span in, struct smtp_event *out)
 			return i + 1;
 		}
 		s->data_state = next_state(st, c);
+		i++;
 		if (held_back(s->data_state))
-			from = i + 1;
+			from = i;
 	}
 	if (s->fault == FAULT_LF) {
 		smtp_server_refuse_message(s, out);

@@ -125,6 +125,10 @@ void smtp_server_bdat(struct smtp_server *s, const struct smtp_turn *t);
 void smtp_server_bdat_answer(struct smtp_server *s, unsigned code,
     const char *dsn, struct span text);
 
+/* How many bytes from the first on are neither CR nor LF nor NUL; perhaps not
+ * all of them. */
+size_t smtp_server_plain(struct span in);
+
 /* Is this control byte where it must not be? (smtp_server_data.c) */
 void smtp_server_check_byte(struct smtp_server *s, uint8_t c);
 

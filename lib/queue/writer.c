@@ -24,7 +24,7 @@
  * group commit, its bytes go into the journal.
  */
 enum {
-	CHUNK = 1 << 16,	/* content bytes that are worth a write */
+	CHUNK = 1 << 17,	/* content bytes that are worth a write */
 	WAITING_BUSY = 1 << 18, /* the caller should pause */
 	WAITING_MAX = 1 << 24,	/* a caller that does not pause fails */
 	PLACE_SPARE = 1 << 12,	/* room beyond the envelope known so far */

@@ -73,6 +73,7 @@ struct conn {
 	int step;
 	long pass, unit;
 	bool connected, handshake, held, overlong;
+	bool sent; /* what comes next can't be here yet */
 	uint32_t wants; /* what epoll watches for */
 	double clock;
 	SSL *ssl;
@@ -288,7 +289,15 @@ send_out(struct conn *c)
 		return IO_AGAIN;
 	}
 	c->out_size = c->out_at = 0;
+	c->sent = c->ssl == NULL;
 	return IO_DONE;
+}
+
+static enum io
+wait_for_more(struct conn *c)
+{
+	watch(c, EPOLLIN);
+	return IO_AGAIN;
 }
 
 /* One line without its end; a longer one is cut. */
@@ -312,16 +321,17 @@ get_line(struct conn *c, char line[LINE_MAX_IN])
 		}
 		if (c->in_size == sizeof(c->in))
 			return IO_FAILED;
+		if (c->sent) {
+			c->sent = false;
+			return wait_for_more(c);
+		}
 		n = get(c, c->in + c->in_size, sizeof(c->in) - c->in_size,
 		    &again);
 		if (n > 0) {
 			c->in_size += (size_t)n;
 			continue;
 		}
-		if (!again)
-			return IO_FAILED;
-		watch(c, EPOLLIN);
-		return IO_AGAIN;
+		return again ? wait_for_more(c) : IO_FAILED;
 	}
 }
 

@@ -199,10 +199,10 @@ what_is_written_is_read(void **state)
 		{ 1, 0, 1, 1 },
 		{ 3, 0, 1, 1000 },
 		{ 200, 0, 3, 40000 },
-		{ 1, 1, 1, 65535 },
-		{ 1, 2000, 20, 65536 },
+		{ 1, 1, 1, 131071 },
+		{ 1, 2000, 10, 131072 },
 		{ 0, 3000, 5, 100000 },
-		{ 64, 64, 2, 70000 },
+		{ 64, 64, 2, 140000 },
 	};
 	struct queue *q = open_queue(NULL);
 
@@ -560,7 +560,7 @@ many_at_a_time_and_aborts(void **state)
 static void
 leave_unfinished(uint8_t slot, unsigned n)
 {
-	static uint8_t store[70000];
+	static uint8_t store[140000];
 	const struct queue_envelope env = envelope();
 	struct queue *q;
 	int status;
