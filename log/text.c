@@ -30,31 +30,12 @@ clean(struct buf *out, struct span s)
 	}
 }
 
-static const char *
-prefix(enum log_level level)
-{
-	switch (level) {
-	case LOG_L_DEBUG:
-	case LOG_L_INFO:
-		return "";
-	case LOG_L_WARNING:
-		return "warning: ";
-	case LOG_L_ERROR:
-		return "error: ";
-	case LOG_L_FATAL:
-		return "fatal: ";
-	case LOG_L_PANIC:
-		return "panic: ";
-	}
-	return "";
-}
-
 static void
 message(struct buf *out, const struct ring_record *r,
     const struct origin *o)
 {
 	clean(out, r->tag);
-	buf_fmt(out, "[%" PRIu64 "]: %s", o->pid, prefix(r->level));
+	buf_fmt(out, "[%" PRIu64 "]: %s", o->pid, log_level_prefix(r->level));
 	if (r->qid.n > 0) {
 		clean(out, r->qid);
 		buf_str(out, ": ");

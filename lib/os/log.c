@@ -72,8 +72,8 @@ log_debug_on(const char *class)
 	return strstr(the_log.debug, needle) != NULL;
 }
 
-static const char *
-level_prefix(enum log_level level)
+const char *
+log_level_prefix(enum log_level level)
 {
 	switch (level) {
 	case LOG_L_DEBUG:
@@ -102,7 +102,7 @@ to_stderr(const struct log_record *r)
 	if (r->kind == LOG_K_EVENT)
 		return;
 	snprintf(line, sizeof(line) - 1, "%s[%d]: %s%s%s%s", the_log.tag,
-	    (int)getpid(), level_prefix(r->level), qid ? r->ctx->qid : "",
+	    (int)getpid(), log_level_prefix(r->level), qid ? r->ctx->qid : "",
 	    qid ? ": " : "", r->text);
 	n = strlen(line);
 	line[n] = '\n';

@@ -63,6 +63,9 @@ void log_line(const struct log_ctx *ctx, enum log_level level, const char *fmt,
 			log_line((ctx), LOG_L_DEBUG, __VA_ARGS__);             \
 	} while (0)
 
+/* What stands in front of a line of that level: "", "warning: ", ... */
+const char *log_level_prefix(enum log_level level);
+
 /* One trace event: what stage, and what was decided; only for chappe trace
  * and the JSON log, never in the text log. */
 void log_event(const struct log_ctx *ctx, const char *what, const char *fmt,
