@@ -14,6 +14,9 @@
 int
 intake_filter_open(struct pickup *p, struct err *e)
 {
+	if (maps_open(p->conf->milter.milter_header_checks, &p->milter_checks,
+		e) != 0)
+		return err_wrap(e, "milter_header_checks");
 	return milter_list_open(&p->conf->milter,
 	    p->conf->milter.non_smtpd_milters,
 	    daemon_common(p->daemon)->queue_directory, &p->milters, e);
@@ -27,6 +30,30 @@ macro(void *arg, struct span name, struct buf *out)
 	return milter_run_macro(&in->p->conf->milter,
 	    daemon_common(in->p->daemon)->myhostname, in->log.qid, in->sender,
 	    SPAN_EMPTY, name, out);
+}
+
+static void
+on_hit(void *arg, const struct check_hit *hit)
+{
+	struct intake *in = arg;
+
+	if (hit->action != CHECK_FAILED) {
+		intake_hit(in, "milter-header-", hit);
+		return;
+	}
+	log_warning(
+	    &in->log, "milter_header_checks: %s", log_quote(hit->text, 300));
+	in->unchecked = true;
+}
+
+static bool
+field_wanted(void *arg, struct span name, struct span value,
+    struct buf *instead, struct buf *before)
+{
+	struct intake *in = arg;
+
+	return checks_filter_field(in->p->milter_checks, name, value, on_hit,
+	    in, instead, before);
 }
 
 static struct span
@@ -82,7 +109,7 @@ static void
 change(struct intake *in, const struct milter_change *c)
 {
 	const struct span address =
-	    arena_dup(&in->actions.arena, without_brackets(c->address));
+	    arena_dup(&in->arena, without_brackets(c->address));
 
 	if (c->edit == MILTER_ADD_RCPT) {
 		add_rcpt(in, address);
@@ -109,7 +136,8 @@ static void
 answered(void *arg, const struct milter_result *r)
 {
 	struct intake *in = arg;
-	const bool temporary = r->outcome == MILTER_REFUSED && r->code < 500;
+	const bool temporary = in->unchecked ||
+	    (r->outcome == MILTER_REFUSED && r->code < 500);
 	struct err later;
 	char text[400];
 
@@ -130,7 +158,7 @@ answered(void *arg, const struct milter_result *r)
 	case MILTER_REFUSED:
 		log_action(in, "milter-reject", text);
 		in->actions.refused = r->code >= 500;
-		err_set(in->actions.refused ? &in->actions.why : &later,
+		err_set(in->actions.refused ? &in->refusal : &later,
 		    r->code >= 500 ? ERR_PERM : ERR_TEMP,
 		    r->dsn[0] != '\0' ? r->dsn
 		    : r->code >= 500  ? "5.7.1"
@@ -143,6 +171,8 @@ answered(void *arg, const struct milter_result *r)
 		in->actions.discard = true;
 		break;
 	}
+	if (in->unchecked)
+		err_set(&later, ERR_TEMP, "4.3.0", "queue file write error");
 	milter_run_free(&in->run);
 	intake_filtered(in, temporary ? &later : NULL);
 }
@@ -156,13 +186,15 @@ intake_filter_start(struct intake *in)
 		.list = in->p->milters,
 		.log = &in->log,
 		.macro = macro,
+		.field = maps_empty(in->p->milter_checks) ? NULL
+							  : field_wanted,
 		.arg = in,
 	};
 	struct milter_message m = { .sender = in->sender,
 		.rcpt_count = in->spec.rcpt_count,
 		.mail = in->mail };
 	struct span *rcpts = arena_alloc(
-	    &in->actions.arena, (m.rcpt_count + 1) * sizeof(*rcpts));
+	    &in->arena, (m.rcpt_count + 1) * sizeof(*rcpts));
 
 	in->list = mem_resize(NULL, m.rcpt_count + 1, sizeof(*in->list));
 	for (size_t i = 0; i < m.rcpt_count; i++) {

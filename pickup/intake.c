@@ -7,7 +7,7 @@
 #include "lib/base/mem.h"
 #include "lib/proto/date.h"
 
-enum { CHUNK = 65536, RECEIVED_MAX = 1024 };
+enum { CHUNK = 65536, RECEIVED_MAX = 1024, ARENA_MAX = 1 << 20 };
 
 static void pump(void *arg);
 static void route_next(struct intake *in);
@@ -42,7 +42,7 @@ finish(struct intake *in, const struct err *e)
 	in->spec.done(in->spec.arg, in->id, e);
 	fixup_free(&in->fixup);
 	content_free(&in->content);
-	actions_release(&in->actions);
+	arena_reset(&in->arena);
 	buf_release(&in->received);
 	mem_free(in->chunk);
 	mem_free(in->list);
@@ -162,7 +162,7 @@ return_it(struct intake *in)
 	queue_writer_clear_rcpts(in->w);
 	in->rcpts = 0;
 	for (in->next = 0; in->next < in->spec.rcpt_count; in->next++)
-		add_refused(in, &in->actions.why);
+		add_refused(in, &in->refusal);
 	in->actions.filter = SPAN_EMPTY;
 	commit(in);
 }
@@ -186,7 +186,7 @@ decide(struct intake *in)
 		return_it(in);
 	} else {
 		if (in->spec.submission && c->always_bcc[0] != '\0')
-			actions_add(&in->actions, span_str(c->always_bcc));
+			check_actions_add(&in->actions, span_str(c->always_bcc));
 		add_extra(in);
 	}
 }
@@ -297,12 +297,25 @@ make_received(struct intake *in, int64_t time_s, int offset_min)
 	buf_add(b, in->spec.header);
 }
 
+void
+intake_hit(struct intake *in, const char *whose, const struct check_hit *hit)
+{
+	struct buf where;
+
+	buf_init(&where, LIMIT_LOG_LINE);
+	buf_fmt(&where, "from local; from=<%s>", log_quote(in->sender, 500));
+	/* Nobody waits for a reply: it comes back to its sender. */
+	if (check_actions_note(&in->actions, hit, &in->log, whose,
+	    buf_cstr(&where)))
+		err_set(&in->refusal, ERR_PERM, hit->dsn, "%.200s",
+		    check_reject_text(hit));
+	buf_release(&where);
+}
+
 static void
 on_hit(void *arg, const struct check_hit *hit)
 {
-	struct intake *in = arg;
-
-	actions_note(&in->actions, hit, &in->log, in->sender);
+	intake_hit(arg, "", hit);
 }
 
 /* Checks and rewriting, into the hooks of the header's completion. */
@@ -416,11 +429,11 @@ rewrite_rcpt(struct intake *in, struct span given, struct span *out)
 	buf_init(&copy, LIMIT_TABLE_VALUE);
 	rc = rewrite_address(rules->rewrite, REWRITE_ENVELOPE_RECIPIENT, given,
 	    &text, &in->err);
-	*out = arena_dup(&in->actions.arena, buf_span(&text));
+	*out = arena_dup(&in->arena, buf_span(&text));
 	if (rc >= 0 && in->spec.submission)
 		rc = content_bcc(rules, false, *out, &copy, &in->err);
 	if (rc > 0 && copy.n > 0)
-		actions_add(&in->actions, buf_span(&copy));
+		check_actions_add(&in->actions, buf_span(&copy));
 	buf_release(&text);
 	buf_release(&copy);
 	return rc < 0 ? -1 : 0;
@@ -475,7 +488,7 @@ extra_routed(void *arg, const struct route_result *result)
 		}
 		/* Redirected to nowhere: the sender must hear of it. */
 		if (in->rcpts == 0) {
-			in->actions.why = in->err;
+			in->refusal = in->err;
 			return_it(in);
 			return;
 		}
@@ -499,7 +512,7 @@ extra_routed(void *arg, const struct route_result *result)
 static void
 add_extra(struct intake *in)
 {
-	struct actions *a = &in->actions;
+	struct check_actions *a = &in->actions;
 
 	if (a->redirect.n > 0) {
 		in->copied = a->redirect;
@@ -555,11 +568,11 @@ rewrite_sender(struct intake *in)
 	rc = rewrite_address(rules->rewrite, REWRITE_ENVELOPE_SENDER,
 	    in->spec.sender, &text, &in->err);
 	if (rc > 0)
-		in->sender = arena_dup(&in->actions.arena, buf_span(&text));
+		in->sender = arena_dup(&in->arena, buf_span(&text));
 	if (rc >= 0)
 		rc = content_bcc(rules, true, in->sender, &copy, &in->err);
 	if (rc > 0)
-		actions_add(&in->actions, buf_span(&copy));
+		check_actions_add(&in->actions, buf_span(&copy));
 	buf_release(&text);
 	buf_release(&copy);
 	return rc < 0 ? -1 : 0;
@@ -603,7 +616,8 @@ intake_start(struct pickup *p, const struct intake_spec *spec)
 
 	in->p = p;
 	in->spec = *spec;
-	actions_init(&in->actions);
+	arena_init(&in->arena, ARENA_MAX);
+	in->actions.arena = &in->arena;
 	p->intakes++;
 	loop_later(daemon_loop(p->daemon), begin, in);
 }

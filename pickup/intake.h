@@ -6,9 +6,10 @@
  * What intake.c and filter.c share; nobody else includes it.
  */
 
+#include "lib/base/arena.h"
+#include "lib/mail/check_actions.h"
 #include "lib/mail/fixup.h"
 #include "lib/mail/milter_run.h"
-#include "pickup/actions.h"
 #include "pickup/pickup.h"
 
 /* A message on its way into the queue: recipients are routed, then its
@@ -23,7 +24,9 @@ struct intake {
 	uint64_t size;         /* of the content, complete */
 	bool routing;          /* inside the loop of route_next */
 	struct content *content; /* NULL: no table asks */
-	struct actions actions;
+	struct arena arena;
+	struct check_actions actions;
+	struct err refusal;      /* why it comes back, if it is refused */
 	struct span sender;      /* rewritten */
 	struct span copied;      /* recipient being added */
 	struct fixup *fixup;
@@ -37,6 +40,7 @@ struct intake {
 	struct milter_mail *mail; /* the content; NULL: nobody wants it */
 	bool stored;              /* it is in the queue file now */
 	struct milter_run *run;
+	bool unchecked;           /* milter_header_checks could not be asked */
 	struct intake_rcpt *list; /* the recipients that are left */
 };
 
@@ -46,6 +50,9 @@ int intake_filter_open(struct pickup *p, struct err *e);
 void intake_filter_start(struct intake *in);
 
 /* ---- intake.c ---- */
+/* What a check says; whose: "", or "milter-header-". */
+void intake_hit(struct intake *in, const char *whose,
+    const struct check_hit *hit);
 /* The filters let it through, or actions says what is to be done; e: it can't
  * be taken now. */
 void intake_filtered(struct intake *in, const struct err *e);

@@ -40,6 +40,7 @@ struct pickup {
 	struct server *server;     /* MSG_FORWARD */
 	struct drop_dir *drop_dir;
 	struct milter_list *milters; /* non_smtpd_milters */
+	struct maps *milter_checks;  /* milter_header_checks */
 	struct client *resolver;   /* for their hosts */
 	char scratch[4096];        /* where files without a name are made */
 	unsigned intakes;          /* messages under way */

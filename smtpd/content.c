@@ -59,19 +59,6 @@ content_envelope(struct session *s, enum rewrite_class class,
 	return rc;
 }
 
-void
-content_add_rcpt(struct session *s, struct span address)
-{
-	struct transaction *tx = s->tx;
-	struct added *one = ARENA_NEW(&tx->arena, one);
-	struct added **at = &tx->act.added;
-
-	while (*at != NULL)
-		at = &(*at)->next;
-	one->address = arena_dup(&tx->arena, address);
-	*at = one;
-}
-
 int
 content_copies(struct session *s, bool sender, struct span address,
     struct err *e)
@@ -84,37 +71,26 @@ content_copies(struct session *s, bool sender, struct span address,
 	buf_init(&copy, LIMIT_TABLE_VALUE);
 	rc = content_bcc(s->service->content, sender, address, &copy, e);
 	if (rc > 0)
-		content_add_rcpt(s, buf_span(&copy));
+		check_actions_add(&s->tx->act, buf_span(&copy));
 	buf_release(&copy);
 	return rc < 0 ? -1 : 0;
 }
 
 /* ---- the message ---- */
 
-/* "QID: reject: header Subject: x from N[A]; from=<s> to=<r> proto=ESMTP
- * helo=<h>: 5.7.1 text". */
+/* "from N[A]; from=<s> to=<r> proto=ESMTP helo=<h>". */
 static void
-log_hit(struct session *s, const char *whose, const struct check_hit *hit)
+where_from(const struct session *s, struct buf *out)
 {
 	const struct transaction *tx = s->tx;
-	const bool reject = hit->action == CHECK_REJECT;
-	char to[600] = "", helo[300] = "";
 
+	buf_fmt(out, "from %s; from=<%s>", session_client(s),
+	    log_quote(tx->env.sender, 500));
 	if (tx->first_rcpt.n > 0)
-		snprintf(to, sizeof(to), " to=<%s>",
-		    log_quote(tx->first_rcpt, 500));
+		buf_fmt(out, " to=<%s>", log_quote(tx->first_rcpt, 500));
+	buf_fmt(out, " proto=%s", session_protocol(s));
 	if (s->helo != NULL)
-		snprintf(helo, sizeof(helo), " helo=<%s>",
-		    log_quote(span_str(s->helo), 200));
-	log_info(&s->log,
-	    "%s%s: %s %s from %s; from=<%s>%s proto=%s%s%s%s%s%s", whose,
-	    check_action_name(hit->action), hit->kind,
-	    log_quote(hit->line, 200), session_client(s),
-	    log_quote(tx->env.sender, 500), to, session_protocol(s), helo,
-	    reject || hit->text.n > 0 ? ": " : "", reject ? hit->dsn : "",
-	    reject ? " " : "",
-	    reject && hit->text.n == 0 ? "message content rejected" :
-					 log_quote(hit->text, 500));
+		buf_fmt(out, " helo=<%s>", log_quote(span_str(s->helo), 200));
 }
 
 static void
@@ -124,48 +100,21 @@ note_reject(struct transaction *tx, const struct check_hit *hit)
 
 	v->code = 550;
 	snprintf(v->dsn, sizeof(v->dsn), "%s", hit->dsn);
-	snprintf(v->text, sizeof(v->text), "%s", hit->text.n == 0 ?
-	    "message content rejected" : log_quote(hit->text, 500));
+	snprintf(v->text, sizeof(v->text), "%s", check_reject_text(hit));
 }
 
 void
 content_hit(struct session *s, const char *whose, const struct check_hit *hit)
 {
 	struct transaction *tx = s->tx;
+	struct buf where;
 
-	if (tx->verdict.code != 0 || tx->act.discard)
-		return; /* decided */
-	if (check_action_name(hit->action)[0] != '\0')
-		log_hit(s, whose, hit);
-	switch (hit->action) {
-	case CHECK_REJECT:
+	buf_init(&where, LIMIT_LOG_LINE);
+	where_from(s, &where);
+	if (check_actions_note(&tx->act, hit, &s->log, whose,
+	    buf_cstr(&where)))
 		note_reject(tx, hit);
-		break;
-	case CHECK_DISCARD:
-		tx->act.discard = true;
-		break;
-	case CHECK_HOLD:
-		tx->act.hold = true;
-		break;
-	case CHECK_FILTER:
-		tx->act.filter = arena_dup(&tx->arena, hit->text);
-		break;
-	case CHECK_REDIRECT:
-		tx->act.redirect = arena_dup(&tx->arena, hit->text);
-		break;
-	case CHECK_BCC:
-		content_add_rcpt(s, hit->text);
-		break;
-	case CHECK_WARN:
-	case CHECK_INFO:
-	case CHECK_PREPEND:
-	case CHECK_REPLACE:
-	case CHECK_STRIP:
-	case CHECK_IGNORE:
-	case CHECK_NOTHING:
-	case CHECK_FAILED:
-		break;
-	}
+	buf_release(&where);
 }
 
 static void
@@ -242,7 +191,7 @@ content_refuses(struct session *s)
 		return true;
 	}
 	if (s->service->common->always_bcc[0] != '\0' && mapping(s))
-		content_add_rcpt(s,
+		check_actions_add(&tx->act,
 		    span_str(s->service->common->always_bcc));
 	return false;
 }

@@ -24,7 +24,7 @@ transaction_free(struct session *s, struct transaction *tx)
 	content_free(&tx->content);
 	milter_mail_free(&tx->mail);
 	buf_release(&tx->received);
-	buf_release(&tx->act.prepend);
+	buf_release(&tx->prepend);
 	recipients_release(&tx->rcpts);
 	arena_reset(&tx->arena);
 	mem_free(tx);
@@ -133,7 +133,8 @@ begin(struct session *s, struct span sender, const struct smtp_event *ev)
 
 	arena_init(&tx->arena, LIMIT_SMTP_TRANSACTION);
 	recipients_init(&tx->rcpts);
-	buf_init(&tx->act.prepend, LIMIT_HEADER_FIELD);
+	tx->act.arena = &tx->arena;
+	buf_init(&tx->prepend, LIMIT_HEADER_FIELD);
 	s->message_count = s->message_count % UINT16_MAX + 1;
 	s->log.trace = s->trace | s->message_count;
 	tx->env.sender = arena_dup(&tx->arena, sender);

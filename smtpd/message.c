@@ -48,7 +48,7 @@ take_message(struct session *s)
 
 	recipients_write(tx);
 	buf_init(&tx->received, 4096 + LIMIT_HEADER_FIELD);
-	buf_add(&tx->received, buf_span(&tx->act.prepend));
+	buf_add(&tx->received, buf_span(&tx->prepend));
 	received_field(s, tx->rcpt_count == 1 ? tx->first_rcpt : SPAN_EMPTY,
 	    s->log.qid, now_s, &tx->received);
 	tx->fixup_conf = (struct fixup_conf){
@@ -262,7 +262,7 @@ taken(struct session *s)
 	    s->service->engine.lmtp ? s->tx->rcpt_count : 1;
 	char text[1024];
 
-	snprintf(text, sizeof(text), "%.*s", SPAN_FMT(s->tx->act.taken));
+	snprintf(text, sizeof(text), "%.*s", SPAN_FMT(s->tx->taken));
 	xforward_forget(s);
 	envelope_abort(s);
 	answer_all(s, count, 250, "", text);
@@ -285,14 +285,14 @@ rcpt_added(struct session *s, const struct err *e)
 static void
 finish(struct session *s)
 {
-	struct actions *act = &s->tx->act;
+	struct check_actions *act = &s->tx->act;
 	struct span address = act->redirect;
 
 	if (act->discard) {
 		discard(s);
 		return;
 	}
-	if (act->taken.n > 0) {
+	if (s->tx->taken.n > 0) {
 		taken(s);
 		return;
 	}

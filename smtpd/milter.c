@@ -64,47 +64,32 @@ list_of_map(struct session *s, struct milter_list **out)
 	return found;
 }
 
-/* milter_header_checks of a field that a filter adds. */
-static bool
-field_wanted(
-    void *arg, struct span name, struct span value, struct buf *instead)
+static void
+on_hit(void *arg, const struct check_hit *hit)
 {
 	struct session *s = arg;
-	struct check_hit hit = { .action = CHECK_NOTHING };
-	struct buf line, verdict;
-	enum map_result found;
-	struct err e;
+	struct verdict *v = &s->tx->verdict;
 
-	buf_init(&line, LIMIT_HEADER);
-	buf_init(&verdict, LIMIT_TABLE_VALUE);
-	buf_add(&line, name);
-	buf_str(&line, ": ");
-	buf_add(&line, value);
-	found =
-	    maps_get(s->service->milter_checks, buf_span(&line), &verdict, &e);
-	if (found == MAP_FAILED) {
-		log_warning(&s->log, "milter_header_checks: %s", e.text);
-		s->tx->verdict.code = 451;
-		snprintf(
-		    s->tx->verdict.dsn, sizeof(s->tx->verdict.dsn), "4.3.0");
-		snprintf(s->tx->verdict.text, sizeof(s->tx->verdict.text),
-		    "Error: queue file write error");
-	} else if (found == MAP_FOUND &&
-		   !check_parse(buf_span(&verdict), &hit)) {
-		log_warning(&s->log,
-		    "milter_header_checks: unknown action: "
-		    "%s",
-		    log_quote(buf_span(&verdict), 100));
+	if (hit->action != CHECK_FAILED) {
+		content_hit(s, "milter-header-", hit);
+		return;
 	}
-	hit.kind = "header";
-	hit.line = buf_span(&line);
-	if (hit.action != CHECK_NOTHING)
-		content_hit(s, "milter-header-", &hit);
-	if (hit.action == CHECK_REPLACE)
-		buf_add(instead, hit.text);
-	buf_release(&line);
-	buf_release(&verdict);
-	return hit.action != CHECK_IGNORE && hit.action != CHECK_STRIP;
+	log_warning(
+	    &s->log, "milter_header_checks: %s", log_quote(hit->text, 300));
+	s->tx->act.refused = true;
+	v->code = 451;
+	snprintf(v->dsn, sizeof(v->dsn), "4.3.0");
+	snprintf(v->text, sizeof(v->text), "Error: queue file write error");
+}
+
+static bool
+field_wanted(void *arg, struct span name, struct span value,
+    struct buf *instead, struct buf *before)
+{
+	struct session *s = arg;
+
+	return checks_filter_field(s->service->milter_checks, name, value,
+	    on_hit, s, instead, before);
 }
 
 static void
@@ -248,7 +233,7 @@ applied(struct session *s, const struct err *e)
 static void
 after_data(struct session *s)
 {
-	struct span rest = buf_span(&s->tx->act.prepend);
+	struct span rest = buf_span(&s->tx->prepend);
 	struct header_field field;
 	char dir[LIMIT_PATH];
 	size_t own = 0;

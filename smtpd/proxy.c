@@ -362,7 +362,7 @@ message_answered(void *arg, unsigned code, struct span text)
 		return;
 	}
 	log_end(s, true, code, span_str(copy));
-	s->tx->act.taken = arena_dup(&s->tx->arena, span_str(copy));
+	s->tx->taken = arena_dup(&s->tx->arena, span_str(copy));
 	stage_pass(s);
 }
 

@@ -227,16 +227,6 @@ world_log(void *ctx, const char *what, struct span text)
 }
 
 static void
-add_bcc(struct transaction *tx, struct span address)
-{
-	struct added *a = ARENA_NEW(&tx->arena, a);
-
-	a->address = arena_dup(&tx->arena, address);
-	a->next = tx->act.added;
-	tx->act.added = a;
-}
-
-static void
 world_act(void *ctx, enum restrict_act act, struct span value)
 {
 	struct restrictions *r = ctx;
@@ -257,11 +247,11 @@ world_act(void *ctx, enum restrict_act act, struct span value)
 		tx->act.redirect = arena_dup(&tx->arena, value);
 		return;
 	case RESTRICT_BCC:
-		add_bcc(tx, value);
+		check_actions_add(&tx->act, value);
 		return;
 	case RESTRICT_PREPEND:
-		buf_add(&tx->act.prepend, value);
-		buf_str(&tx->act.prepend, "\r\n");
+		buf_add(&tx->prepend, value);
+		buf_str(&tx->prepend, "\r\n");
 		return;
 	}
 }

@@ -22,6 +22,7 @@
 #include "lib/os/stream.h"
 #include "lib/proto/newline.h"
 #include "smtpd/arrival.h"
+#include "lib/mail/check_actions.h"
 #include "smtpd/limits.h"
 #include "smtpd/milter.h"
 #include "smtpd/proxy.h"
@@ -33,21 +34,6 @@
 #include "smtpd/stage.h"
 #include "smtpd/tls.h"
 #include "smtpd/xclient.h"
-
-/* What tables and filters want done with a message beside taking it. Spans
- * live in the transaction's arena. */
-struct actions {
-	bool discard;         /* answer 250 and forget it */
-	bool hold;            /* into hold/ */
-	struct span filter;   /* "transport:nexthop" for all recipients */
-	struct span taken;    /* a proxy has it: what it said with 250 */
-	struct span redirect; /* one recipient in place of all */
-	struct buf prepend;   /* header lines, with CRLF; until DATA */
-	struct added {        /* recipients to add (BCC) */
-		struct added *next;
-		struct span address;
-	} *added;
-};
 
 /* What is to be answered at the end of data; code 0: 250. */
 struct verdict {
@@ -78,7 +64,9 @@ struct transaction {
 	uint32_t added_notify;
 	struct recipients rcpts;
 	unsigned rcpt_count;        /* accepted from the client */
-	struct actions act;
+	struct check_actions act;
+	struct buf prepend;         /* header lines, with CRLF; until DATA */
+	struct span taken;          /* a proxy has it: what it said with 250 */
 	struct verdict verdict;     /* of what saw the content go by */
 	struct content *content;    /* from DATA on; NULL: no table asks */
 	struct fixup *fixup;        /* from DATA on */
@@ -234,12 +222,9 @@ int content_envelope(struct session *s, enum rewrite_class class,
 /* Notes who gets a copy of mail from (to) the address; -1 a table failed. */
 int content_copies(struct session *s, bool sender, struct span address,
     struct err *e);
-/* Adds a recipient when the message is complete, without notifications. */
-void content_add_rcpt(struct session *s, struct span address);
 /* Sets the hooks in tx->fixup_conf. */
 void content_begin(struct session *s);
 /* Logs and notes what a check says; whose: "", or "milter-header-". */
-struct check_hit;
 void content_hit(struct session *s, const char *whose,
     const struct check_hit *hit);
 /* The message is complete: true when it was refused (and answered). */

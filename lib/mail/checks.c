@@ -146,6 +146,46 @@ check_parse(struct span value, struct check_hit *out)
 	return false;
 }
 
+/* ---- fields of filters ---- */
+
+bool
+checks_filter_field(struct maps *m, struct span name, struct span value,
+    check_fn fn, void *arg, struct buf *instead, struct buf *before)
+{
+	struct check_hit hit = { .action = CHECK_NOTHING, .kind = "header" };
+	struct buf line, verdict;
+	struct err e;
+
+	buf_init(&line, LIMIT_HEADER);
+	buf_init(&verdict, LIMIT_TABLE_VALUE);
+	buf_add(&line, name);
+	buf_str(&line, ": ");
+	buf_add(&line, value);
+	hit.line = buf_span(&line);
+	switch (maps_get(m, hit.line, &verdict, &e)) {
+	case MAP_ABSENT:
+		break;
+	case MAP_FAILED:
+		hit.action = CHECK_FAILED;
+		hit.text = span_str(e.text);
+		break;
+	case MAP_FOUND:
+		if (!check_parse(buf_span(&verdict), &hit))
+			log_warning(NULL, "%s: no such action: \"%s\"",
+			    maps_where(m), log_quote(buf_span(&verdict), 100));
+		break;
+	}
+	if (hit.action != CHECK_NOTHING && hit.action != CHECK_IGNORE)
+		fn(arg, &hit);
+	if (hit.action == CHECK_REPLACE)
+		buf_add(instead, hit.text);
+	if (hit.action == CHECK_PREPEND)
+		buf_add(before, hit.text);
+	buf_release(&line);
+	buf_release(&verdict);
+	return hit.action != CHECK_IGNORE && hit.action != CHECK_STRIP;
+}
+
 /* ---- one look-up ---- */
 
 /* The field or line as tables see it: folds as LF, no last line end. */

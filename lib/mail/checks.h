@@ -64,6 +64,13 @@ typedef void (*check_fn)(void *arg, const struct check_hit *hit);
  * or its argument is missing. */
 bool check_parse(struct span value, struct check_hit *out);
 
+/* milter_header_checks (a table of this kind) of a field that a filter adds or
+ * changes: fn is told what is said of it. False: it is left out. instead:
+ * "name: value" that goes in its place; before: another one, that goes in
+ * front of it; each stays as it is when there is none. */
+bool checks_filter_field(struct maps *m, struct span name, struct span value,
+    check_fn fn, void *arg, struct buf *instead, struct buf *before);
+
 /* ---- one message ---- */
 struct checks;
 /* t must outlive it. fn is told; out gets the body. */

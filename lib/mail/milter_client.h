@@ -24,9 +24,10 @@
  * it has none. */
 typedef bool (*milter_macro_fn)(void *arg, struct span name, struct buf *out);
 /* A field that a filter puts into the header; false: it is left out. What is
- * appended to instead, "Name: value", comes in its place. */
-typedef bool (*milter_field_fn)(
-    void *arg, struct span name, struct span value, struct buf *instead);
+ * appended to instead, "Name: value", comes in its place, what is appended to
+ * before, in front of it. */
+typedef bool (*milter_field_fn)(void *arg, struct span name, struct span value,
+    struct buf *instead, struct buf *before);
 
 struct milter_client_conf {
 	struct loop *loop;

@@ -266,9 +266,8 @@ milter_mail_add(
 	return milter_mail_insert(c, c->count, name, value, raw_value);
 }
 
-/* SIZE_MAX: there is none. */
-static size_t
-find_field(const struct milter_mail *c, size_t index, struct span name)
+size_t
+milter_mail_find(const struct milter_mail *c, size_t index, struct span name)
 {
 	for (size_t i = 0; i < c->count; i++) {
 		const struct milter_mail_field *f = &c->fields[i];
@@ -283,7 +282,7 @@ bool
 milter_mail_change(struct milter_mail *c, size_t index, struct span name,
     struct span value, bool raw_value)
 {
-	const size_t at = find_field(c, index, name);
+	const size_t at = milter_mail_find(c, index, name);
 
 	if (at == SIZE_MAX)
 		return milter_mail_add(c, name, value, raw_value);
@@ -293,7 +292,7 @@ milter_mail_change(struct milter_mail *c, size_t index, struct span name,
 void
 milter_mail_delete(struct milter_mail *c, size_t index, struct span name)
 {
-	const size_t at = find_field(c, index, name);
+	const size_t at = milter_mail_find(c, index, name);
 
 	if (at == SIZE_MAX)
 		return;

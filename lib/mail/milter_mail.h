@@ -64,6 +64,10 @@ bool milter_mail_insert(struct milter_mail *c, size_t index, struct span name,
  * there is added. */
 bool milter_mail_change(struct milter_mail *c, size_t index, struct span name,
     struct span value, bool raw_value);
+/* Where that field is: what milter_mail_insert would put in front of it
+ * gets this index. SIZE_MAX: there is none. */
+size_t milter_mail_find(
+    const struct milter_mail *c, size_t index, struct span name);
 /* One that is not there: nothing happens. */
 void milter_mail_delete(struct milter_mail *c, size_t index, struct span name);
 

@@ -136,23 +136,44 @@ change_envelope(struct milter_client *c, const struct milter_event *ev)
 	c->changes_end = &change->next;
 }
 
-/* False: it is left out. *name, *value: as a table may have changed them,
- * then they point into instead. */
 static bool
-field_wanted(struct milter_client *c, struct span *name, struct span *value,
-    struct buf *instead)
+split_line(const struct buf *line, struct span *name, struct span *value)
 {
-	size_t colon;
+	const struct span all = buf_span(line);
+	const size_t colon = span_chr(all, ':');
 
-	if (c->conf.field == NULL)
-		return true;
-	if (!c->conf.field(c->conf.arg, *name, *value, instead))
-		return false;
-	colon = span_chr(buf_span(instead), ':');
 	if (colon == SIZE_MAX)
-		return true;
-	*name = span_slice(buf_span(instead), 0, colon);
-	*value = span_trim(span_skip(buf_span(instead), colon + 1));
+		return false;
+	*name = span_slice(all, 0, colon);
+	*value = span_trim(span_skip(all, colon + 1));
+	return true;
+}
+
+/* A field as the filter, or a table, has it: where it goes, and whether there
+ * was room for it. */
+static bool
+put_field(struct milter_client *c, const struct milter_event *ev,
+    struct span name, struct span value, bool raw, size_t *out_at)
+{
+	const size_t count = milter_mail_field_count(c->mail);
+	size_t at = count;
+
+	if (ev->edit == MILTER_INSERT_HEADER) {
+		*out_at = ev->index < count ? ev->index : count;
+		return milter_mail_insert(
+		    c->mail, ev->index, name, value, raw);
+	}
+	if (ev->edit == MILTER_CHANGE_HEADER)
+		at = milter_mail_find(c->mail, ev->index, ev->name);
+	*out_at = at < count ? at : count;
+	if (at >= count)
+		return milter_mail_add(c->mail, name, value, raw);
+	if (span_ieq(name, ev->name))
+		return milter_mail_change(
+		    c->mail, ev->index, name, value, raw);
+	if (!milter_mail_insert(c->mail, at, name, value, raw))
+		return false;
+	milter_mail_delete(c->mail, ev->index, ev->name);
 	return true;
 }
 
@@ -161,25 +182,25 @@ static bool
 edit_header(struct filter *f, const struct milter_event *ev)
 {
 	struct milter_client *c = f->client;
-	const bool raw =
-	    (milter_protocol(f->engine) & MILTER_LEADING_SPACE) != 0;
+	bool raw = (milter_protocol(f->engine) & MILTER_LEADING_SPACE) != 0;
 	struct span name = ev->name, value = ev->value;
-	struct buf instead;
+	struct buf instead, before;
 	bool ok = true;
+	size_t at;
 
 	buf_init(&instead, LIMIT_HEADER_FIELD);
-	if (!field_wanted(c, &name, &value, &instead))
-		ok = true;
-	else if (ev->edit == MILTER_ADD_HEADER)
-		ok = milter_mail_add(
-		    c->mail, name, value, raw && instead.n == 0);
-	else if (ev->edit == MILTER_INSERT_HEADER)
-		ok = milter_mail_insert(
-		    c->mail, ev->index, name, value, raw && instead.n == 0);
-	else
-		ok = milter_mail_change(
-		    c->mail, ev->index, name, value, raw && instead.n == 0);
+	buf_init(&before, LIMIT_HEADER_FIELD);
+	if (c->conf.field == NULL ||
+	    c->conf.field(c->conf.arg, name, value, &instead, &before)) {
+		if (split_line(&instead, &name, &value))
+			raw = false;
+		ok = put_field(c, ev, name, value, raw, &at);
+		if (ok && split_line(&before, &name, &value))
+			ok = milter_mail_insert(
+			    c->mail, at, name, value, false);
+	}
 	buf_release(&instead);
+	buf_release(&before);
 	return ok;
 }
 

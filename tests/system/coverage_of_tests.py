@@ -47,7 +47,7 @@ BY_SYSTEM_TEST = {
     "pickup/intake": "milter_local", "smtpd/milter": "milter",
     "smtpd/proxy": "proxy_filter",
     "local/job": "forward", "local/pool": "privileged",
-    "pickup/actions": "content", "pickup/intake": "content",
+    "pickup/intake": "content",
     "qmgr/journal": "queue_fault", "qmgr/seal": "group_commit",
     "qmgr/segments": "group_commit",
     "qmgr/agents": "queue", "smtpd/service": "smtpd",

@@ -30,7 +30,8 @@ CHECKS = os.path.join(mail.env("CHAPPE_CONFIG"), "milter_checks")
 with open(CHECKS, "w") as table:
     table.write("/^X-Drop:/ IGNORE\n/^X-Change: (.*)/ REPLACE X-Changed: $1!\n"
                 "/^X-Bad:/ REJECT 5.7.9 bad header\n/^X-Hold:/ HOLD odd\n"
-                "/^X-Lose:/ DISCARD\n/^X-Warn:/ WARN careful\n")
+                "/^X-Lose:/ DISCARD\n/^X-Warn:/ WARN careful\n"
+                "/^X-Front: (.*)/ PREPEND X-Before: $1\n")
 os.chmod(CHECKS, 0o644)
 PORT = more_smtpds.start({
     "one": {"smtpd_milters": A.address,
@@ -569,6 +570,14 @@ def test_milter_header_checks():
     ss.logged(r": milter-header-warning: header X-Warn: 1 from localhost"
               r"\[127.0.0.1\]; from=<a@elsewhere.test> to=<%s> proto=ESMTP "
               r"helo=<client.test>: careful$" % mail.address(1), since)
+    # In front of the field, wherever that goes.
+    A.edits = [mp.add_header("X-Front", "last"),
+               mp.insert_header(1, "X-Front", "first"),
+               mp.change_header(1, "X-Front", "again")]
+    raw = header(delivered("checks"))
+    cases.contains(raw, b"\r\nX-Before: first\r\nX-Before: again\r\n"
+                   b"X-Front: again\r\nFrom:")
+    assert raw.endswith(b"\r\nX-Before: last\r\nX-Front: last\r\n"), raw
     A.edits = [mp.change_header(1, "X-Bad", "1")]
     cases.equal(send("checks"), (550, "5.7.9 bad header"))
     ss.logged(": milter-header-reject: header X-Bad: 1 from .*: 5.7.9 bad "

@@ -19,6 +19,12 @@ P, OTHER = mp.Peer(), mp.Peer()
 mail.set_option("smtpd_milters", OTHER.address)
 mail.set_option("non_smtpd_milters", P.address)
 mail.set_option("milter_default_action", "tempfail")
+CHECKS = os.path.join(mail.env("CHAPPE_CONFIG"), "milter_checks")
+with open(CHECKS, "w") as table:
+    table.write("/^X-Front: (.*)/ PREPEND X-Before: $1\n/^X-Drop:/ IGNORE\n"
+                "/^X-Bad:/ REJECT 5.7.9 bad header\n")
+os.chmod(CHECKS, 0o644)
+mail.set_option("milter_header_checks", "pcre:" + CHECKS)
 
 
 def sendmail(word, *args, to=None, body="Hello\n", more=""):
@@ -99,6 +105,23 @@ def test_refused_out_of_maildrop_bounces():
     cases.contains(raw, b"Undelivered Mail Returned to Sender")
     cases.contains(raw, b"not this")
     cases.contains(raw, b"\nStatus: 5.7.1\n")
+    cases.equal(ss.with_token(ss.MAILBOXES[0], word), [])
+
+
+def test_header_checks_out_of_maildrop():
+    P.reset()
+    P.edits = [mp.add_header("X-Front", "1"), mp.add_header("X-Drop", "1")]
+    word, since = spooled("-f", mail.address(2))
+    raw = arrived(word)
+    cases.contains(raw, b"\nX-Before: 1\nX-Front: 1\n\n")
+    ss.logged(r"pickup\[\d+\]: [0-9A-F]+: milter-header-prepend: header "
+              r"X-Front: 1 from local; from=<%s>: X-Before: 1" %
+              mail.address(2), since)
+    P.edits = [mp.add_header("X-Bad", "1")]
+    word, since = spooled("-f", mail.address(2))
+    raw = arrived(word, 1)
+    cases.contains(raw, b"Undelivered Mail Returned to Sender")
+    cases.contains(raw, b"5.7.9")
     cases.equal(ss.with_token(ss.MAILBOXES[0], word), [])
 
 

@@ -262,6 +262,60 @@ a_table_that_fails_is_told_once(void **state)
 	tear_down(&f);
 }
 
+static void
+fields_of_filters(void **state)
+{
+	static const struct {
+		const char *name;
+		bool kept;
+		const char *instead, *before, *said;
+	} rows[] = {
+		{ "x-keep", true, "", "", "" },
+		{ "x-drop", false, "", "", "" },
+		{ "x-strip", false, "", "", "strip header [x-strip: v]  ;" },
+		{ "x-replace", true, "X-New: v", "",
+		    "replace header [x-replace: v]  X-New: v;" },
+		{ "x-prepend", true, "", "X-Also: v",
+		    "prepend header [x-prepend: v]  X-Also: v;" },
+		{ "x-bad", true, "", "",
+		    "reject header [x-bad: v] 5.7.9 no;" },
+		{ "x-what", true, "", "", "" },
+	};
+	struct fixture f = { 0 };
+	struct buf instead, before;
+	struct maps *m, *failing;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(maps_open("inline:{ {x-drop: v = IGNORE},"
+	    " {x-strip: v = STRIP}, {x-replace: v = REPLACE X-New: v},"
+	    " {x-prepend: v = PREPEND X-Also: v},"
+	    " {x-bad: v = REJECT 5.7.9 no}, {x-what: v = WHAT} }", &m, &e), 0);
+	assert_int_equal(maps_open("fail:oops", &failing, &e), 0);
+	buf_init(&f.said, 10000);
+	buf_init(&instead, 1000);
+	buf_init(&before, 1000);
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		buf_reset(&f.said);
+		buf_reset(&instead);
+		buf_reset(&before);
+		assert_int_equal(checks_filter_field(m,
+		    span_str(rows[i].name), SPAN("v"), hit, &f, &instead,
+		    &before), rows[i].kept);
+		assert_string_equal(buf_cstr(&instead), rows[i].instead);
+		assert_string_equal(buf_cstr(&before), rows[i].before);
+		assert_string_equal(buf_cstr(&f.said), rows[i].said);
+	}
+	assert_true(checks_filter_field(failing, SPAN("A"), SPAN("1"), hit,
+	    &f, &instead, &before));
+	assert_true(span_starts(buf_span(&f.said), SPAN(" header [A: 1]")));
+	maps_free(&m);
+	maps_free(&failing);
+	buf_release(&f.said);
+	buf_release(&instead);
+	buf_release(&before);
+}
+
 int
 main(void)
 {
@@ -273,6 +327,7 @@ main(void)
 		cmocka_unit_test(folds_are_line_feeds),
 		cmocka_unit_test(the_body_is_looked_at_so_far),
 		cmocka_unit_test(a_table_that_fails_is_told_once),
+		cmocka_unit_test(fields_of_filters),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
