@@ -25,7 +25,7 @@ milter_client_new(const struct milter_client_conf *conf)
 	}
 	buf_init(&c->answer.text, TEXT_MAX);
 	buf_init(&c->unknown, TEXT_MAX);
-	arena_init(&c->arena, 1 << 20);
+	arena_init(&c->arena, MILTER_CHANGES_MAX);
 	c->changes_end = &c->changes;
 	return c;
 }
@@ -307,8 +307,11 @@ filter_fail(struct filter *f, const char *fmt, ...)
 	set_default(f);
 	if (!asked)
 		return;
-	if (c->mail != NULL)
+	if (c->mail != NULL) {
+		/* Its next piece may be being read. */
+		milter_mail_read_cancel(c->mail);
 		milter_mail_replaced(c->mail, false);
+	}
 	ask(c);
 }
 

@@ -12,6 +12,10 @@
 #include "lib/mail/milter_client.h"
 #include "lib/os/stream.h"
 
+/* Bytes of what filters want done to a message's envelope; some 15,000
+ * recipients. */
+enum { MILTER_CHANGES_MAX = 4 << 20 };
+
 /* Of a filter, for the whole session. */
 enum filter_state {
 	FILTER_NEW, /* not connected yet */
@@ -108,7 +112,8 @@ void message_begin(struct filter *f);
 /* Sends the next piece; after an answer that lets it go on, and when output
  * has drained. */
 void message_go(struct filter *f);
-void message_edit(struct filter *f, const struct milter_event *ev);
+/* False: the filter has failed, since it wants too much. */
+bool message_edit(struct filter *f, const struct milter_event *ev);
 /* Our own fault: the message can't be taken now. */
 void message_broken(struct filter *f, const struct err *e);
 

@@ -132,8 +132,7 @@ event(struct filter *f, const struct milter_event *ev)
 		return true;
 	case MILTER_EDIT:
 		stream_timeout(f->stream, patience(f));
-		message_edit(f, ev);
-		return true;
+		return message_edit(f, ev);
 	case MILTER_VERDICT:
 		stream_timeout(f->stream, 0);
 		f->waiting = false;

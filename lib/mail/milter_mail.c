@@ -184,6 +184,12 @@ milter_mail_read_body(struct milter_mail *c, uint64_t at, size_t max,
 	spool_read(c->body, at, max, fn, arg);
 }
 
+void
+milter_mail_read_cancel(struct milter_mail *c)
+{
+	spool_read_cancel(c->body);
+}
+
 /* ---- changing it ---- */
 
 /* The lines of a value as a header has them. */

@@ -49,6 +49,7 @@ typedef void (*milter_mail_read_fn)(
     void *arg, struct span bytes, const struct err *e);
 void milter_mail_read_body(struct milter_mail *c, uint64_t at, size_t max,
     milter_mail_read_fn fn, void *arg);
+void milter_mail_read_cancel(struct milter_mail *c);
 
 /* ---- changing it ---- */
 /* Values may have folds as LF or CRLF; a line that does not begin with white

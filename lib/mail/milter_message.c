@@ -124,16 +124,22 @@ message_go(struct filter *f)
 /* ---- modifications --------------------------------------------------------
  */
 
-static void
+/* False: there is no room for it. */
+static bool
 change_envelope(struct milter_client *c, const struct milter_event *ev)
 {
-	struct milter_change *change = ARENA_NEW(&c->arena, change);
+	struct milter_change *change;
 
+	if (c->arena.used + sizeof(*change) + ev->name.n + ev->value.n >
+	    MILTER_CHANGES_MAX)
+		return false;
+	change = ARENA_NEW(&c->arena, change);
 	change->edit = ev->edit;
 	change->address = arena_dup(&c->arena, ev->name);
 	change->args = arena_dup(&c->arena, ev->value);
 	*c->changes_end = change;
 	c->changes_end = &change->next;
+	return true;
 }
 
 static bool
@@ -204,7 +210,7 @@ edit_header(struct filter *f, const struct milter_event *ev)
 	return ok;
 }
 
-void
+bool
 message_edit(struct filter *f, const struct milter_event *ev)
 {
 	struct milter_client *c = f->client;
@@ -230,8 +236,12 @@ message_edit(struct filter *f, const struct milter_event *ev)
 	case MILTER_ADD_RCPT:
 	case MILTER_DELETE_RCPT:
 	case MILTER_CHANGE_FROM:
-		change_envelope(c, ev);
-		break;
+		if (change_envelope(c, ev))
+			break;
+		filter_fail(f,
+		    "milter %s: it wants too many changes of the envelope",
+		    f->spec->name);
+		return false;
 	case MILTER_QUARANTINE:
 		filter_hold(c, ev->value);
 		break;
@@ -241,4 +251,5 @@ message_edit(struct filter *f, const struct milter_event *ev)
 		    "milter %s: no room for a header "
 		    "field \"%s\"",
 		    f->spec->name, log_quote(ev->name, 100));
+	return true;
 }

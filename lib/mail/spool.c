@@ -26,6 +26,8 @@ struct spool {
 	enum step step;	   /* under way */
 	struct buf piece;  /* of that step */
 	uint64_t piece_at;
+	size_t piece_max;
+	bool stale; /* it is read for nobody any more */
 	bool freed, failed;
 	struct err err;
 	spool_ready_fn ready;
@@ -103,11 +105,11 @@ write_piece(struct spool *s)
 static int
 read_piece(struct spool *s)
 {
-	while (s->piece.n < s->read_max) {
-		const size_t want = s->read_max - s->piece.n;
+	while (s->piece.n < s->piece_max) {
+		const size_t want = s->piece_max - s->piece.n;
 		uint8_t *p = buf_room(&s->piece, want);
 		const ssize_t n =
-		    pread(s->fd, p, want, (off_t)(s->read_at + s->piece.n));
+		    pread(s->fd, p, want, (off_t)(s->piece_at + s->piece.n));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -237,8 +239,10 @@ serve_reader(struct spool *s)
 				   (size_t)from + s->read_max));
 		return;
 	}
-	if (s->read_max > s->in_file - s->read_at)
-		s->read_max = (size_t)(s->in_file - s->read_at);
+	s->piece_at = s->read_at;
+	s->piece_max = s->read_max;
+	if (s->piece_max > s->in_file - s->read_at)
+		s->piece_max = (size_t)(s->in_file - s->read_at);
 	buf_reset(&s->piece);
 	start(s, STEP_READ);
 }
@@ -257,10 +261,11 @@ step_done(struct work *w)
 		return;
 	}
 	s->step = STEP_NONE;
-	if (step == STEP_READ) {
+	if (step == STEP_READ && !s->stale) {
 		tell_reader(s, buf_span(&s->piece));
 		return;
 	}
+	s->stale = false;
 	s->ready = NULL;
 	if (s->read != NULL) {
 		serve_reader(s);
@@ -282,4 +287,13 @@ spool_read(
 	s->read_max = max;
 	if (s->step == STEP_NONE)
 		serve_reader(s);
+}
+
+void
+spool_read_cancel(struct spool *s)
+{
+	if (s->read == NULL)
+		return;
+	s->read = NULL;
+	s->stale = s->step == STEP_READ;
 }

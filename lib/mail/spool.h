@@ -42,5 +42,7 @@ typedef void (*spool_read_fn)(
     void *arg, struct span bytes, const struct err *e);
 void spool_read(
     struct spool *s, uint64_t at, size_t max, spool_read_fn fn, void *arg);
+/* The one who reads, if any, is not called any more; another may read. */
+void spool_read_cancel(struct spool *s);
 
 #endif

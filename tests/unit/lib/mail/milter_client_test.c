@@ -31,6 +31,8 @@ static char path[100];
 static struct loop *loop;
 static int listener = -1;
 static char odd_step, odd_answer; /* "at RCPT: r" */
+static char last_step;		  /* after which it hangs up */
+static unsigned rcpts;		  /* that it adds beside the first */
 
 static const struct milter_settings settings = {
 	.milter_default_action = "tempfail",
@@ -94,6 +96,7 @@ filter(void *arg)
 {
 	static const uint8_t options[12] = { 0, 0, 0, 6, 0, 0, 1, 0xff };
 	const int fd = wait_for_client();
+	static const uint8_t many[200] = "<";
 	static uint8_t data[70000];
 	uint8_t head[5];
 
@@ -110,6 +113,8 @@ filter(void *arg)
 			say(fd, 'O', options, 12);
 		else if (strchr("DA", letter) != NULL)
 			continue;
+		for (unsigned i = 0; letter == 'E' && i < rcpts; i++)
+			say(fd, '+', many, sizeof(many));
 		if (letter == 'E') {
 			say(fd, 'h', "X-New\0value", 12);
 			say(fd, '+', "<new@x>", 8);
@@ -117,6 +122,8 @@ filter(void *arg)
 		}
 		if (letter != 'O')
 			say(fd, letter == odd_step ? odd_answer : 'c', NULL, 0);
+		if (letter == last_step)
+			break;
 	}
 	close(fd);
 	return NULL;
@@ -169,17 +176,25 @@ wait_for(struct asked *a)
 }
 
 static struct milter_client *
-client(struct milter_list **out_list)
+client_with(const char *default_action, struct milter_list **out_list)
 {
 	static const struct log_ctx log;
+	static struct milter_settings s;
 	char text[150];
 	struct err e;
 
+	s = settings;
+	s.milter_default_action = default_action;
 	snprintf(text, sizeof(text), "unix:%s", path);
-	assert_int_equal(
-	    milter_list_open(&settings, text, "/", out_list, &e), 0);
+	assert_int_equal(milter_list_open(&s, text, "/", out_list, &e), 0);
 	return milter_client_new(&(struct milter_client_conf){
 	    .loop = loop, .list = *out_list, .log = &log, .macro = macro });
+}
+
+static struct milter_client *
+client(struct milter_list **out_list)
+{
+	return client_with("tempfail", out_list);
 }
 
 static void
@@ -233,6 +248,102 @@ asks_from_beginning_to_end(void **state)
 	milter_mail_free(&m);
 	close(listener);
 	unlink(path);
+}
+
+/* Everything up to the end of the message, with one filter; *out_mail is the
+ * message, *a the last answer. */
+static void
+whole_message(const char *default_action, size_t size,
+    struct milter_mail **out_mail, struct asked *a)
+{
+	static const char line[] = "0123456789012345678901234567890123456789";
+	const struct span args[1] = { SPAN("<a@b>") };
+	struct milter_mail *m = milter_mail_new(loop, dir, SIZE_MAX);
+	struct asked got = { 0 };
+	struct milter_list *list;
+	struct milter_client *c;
+	pthread_t thread;
+
+	assert_int_equal(
+	    sock_listen_unix(path, SOCK_STREAM, 0600, &listener, NULL), 0);
+	assert_int_equal(pthread_create(&thread, NULL, filter, NULL), 0);
+	odd_step = 0;
+	c = client_with(default_action, &list);
+	milter_client_connect(c, SPAN("n"), MILTER_FAMILY_INET, 1,
+	    SPAN("192.0.2.1"), answered, &got);
+	assert_int_equal(wait_for(&got).outcome, MILTER_PASSED);
+	milter_client_mail(c, args, 1, answered, &got);
+	assert_int_equal(wait_for(&got).outcome, MILTER_PASSED);
+	milter_mail_feed(m, SPAN("A: 1\r\n\r\n"));
+	for (size_t n = 0; n < size; n += sizeof(line) - 1)
+		milter_mail_feed(m, span_of(line, sizeof(line) - 1));
+	milter_mail_end(m);
+	milter_client_message(c, m, answered, &got);
+	*a = wait_for(&got);
+	milter_client_free(&c);
+	pthread_join(thread, NULL);
+	milter_list_free(&list);
+	close(listener);
+	unlink(path);
+	*out_mail = m;
+}
+
+struct sum {
+	size_t n;
+	bool failed;
+};
+
+static bool
+take(void *arg, struct span bytes)
+{
+	struct sum *s = arg;
+
+	s->n += bytes.n;
+	return true;
+}
+
+static void
+taken(void *arg, const struct err *e)
+{
+	struct sum *s = arg;
+
+	s->failed = e != NULL;
+	loop_stop(loop);
+}
+
+/* The next piece of the body is being read for it. */
+static void
+one_goes_in_the_midst_of_the_body(void **state)
+{
+	struct milter_mail *m;
+	struct sum sum = { 0 };
+	struct asked a;
+
+	(void)state;
+	last_step = 'B';
+	whole_message("accept", 1000000, &m, &a);
+	last_step = 0;
+	assert_int_equal(a.outcome, MILTER_PASSED);
+	milter_mail_send(m, &(struct milter_mail_sink){ take, taken, &sum });
+	loop_run(loop);
+	assert_false(sum.failed);
+	assert_int_equal(sum.n, 8 + 1000000);
+	milter_mail_free(&m);
+}
+
+static void
+one_that_wants_too_much_has_failed(void **state)
+{
+	struct milter_mail *m;
+	struct asked a;
+
+	(void)state;
+	rcpts = 20000;
+	whole_message("tempfail", 10, &m, &a);
+	rcpts = 0;
+	assert_int_equal(a.outcome, MILTER_REFUSED);
+	assert_int_equal(a.code, 451);
+	milter_mail_free(&m);
 }
 
 static void
@@ -308,6 +419,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(asks_from_beginning_to_end),
+		cmocka_unit_test(one_goes_in_the_midst_of_the_body),
+		cmocka_unit_test(one_that_wants_too_much_has_failed),
 		cmocka_unit_test(one_that_is_not_there_has_its_default),
 		cmocka_unit_test(macros_of_local_mail),
 	};
