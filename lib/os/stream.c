@@ -229,25 +229,27 @@ send_output(struct stream *s, int events)
 }
 
 /* ---- the turning point: everything happens from here ---- */
-static void drain_and_close(struct stream *s);
+static void drain_and_close(struct stream *s, int events);
 
 static void
 service(struct stream *s, int events)
 {
 	s->busy++;
 	if (s->finishing) {
-		drain_and_close(s);
+		drain_and_close(s, events);
 		leave(s);
 		return;
 	}
-	if (s->security == SEC_ASKED && s->plain_left == 0)
-		stream_begin_tls(s);
 	if (stream_alive(s) && s->security == SEC_HANDSHAKE)
 		stream_handshake(s);
+	else if (s->security == SEC_ASKED && s->plain_left == 0)
+		stream_begin_tls(s);
 	if (stream_alive(s))
 		take_input(s, events);
 	if (stream_alive(s))
 		send_output(s, events);
+	if (stream_alive(s) && s->ssl != NULL)
+		tls_wire_push(s->ssl);
 	if (stream_alive(s) && stream_held(s) == 0) {
 		buf_release(&s->in);
 		s->in_at = 0;
@@ -478,9 +480,12 @@ drop_input(struct stream *s)
 }
 
 static void
-drain_and_close(struct stream *s)
+drain_and_close(struct stream *s, int events)
 {
-	drop_input(s);
+	if (events & WATCH_READ)
+		drop_input(s);
+	if (s->security == SEC_TLS)
+		tls_wire_more(s->ssl, true); /* the end is behind it */
 	if (!stream_gone(s))
 		flush(s);
 	if (stream_gone(s))

@@ -63,7 +63,9 @@ read_tls(struct stream *s, uint8_t *to, size_t n)
 static ssize_t
 write_plain(struct stream *s, struct span bytes)
 {
-	const ssize_t put = send(s->fd, bytes.p, bytes.n, MSG_NOSIGNAL);
+	/* Our last words go with the end behind them. */
+	const ssize_t put = send(s->fd, bytes.p, bytes.n,
+	    MSG_NOSIGNAL | (s->finishing ? MSG_MORE : 0));
 
 	if (put >= 0)
 		return put;
@@ -122,9 +124,13 @@ stream_begin_tls(struct stream *s)
 	}
 	s->ssl = tls_open(s->ctx, s->fd, prefix, s->name);
 	tls_ctx_free(&s->ctx);
-	stream_consume(s, prefix.n);
 	s->security = SEC_HANDSHAKE;
 	s->tls_wants = WATCH_READ;
+	/* A server's turn comes when there is something to read. */
+	if (prefix.n > 0 || !SSL_is_server(s->ssl)) {
+		stream_consume(s, prefix.n);
+		stream_handshake(s);
+	}
 }
 
 void
@@ -135,6 +141,7 @@ stream_handshake(struct stream *s)
 	ERR_clear_error();
 	errno = 0;
 	rc = SSL_do_handshake(s->ssl);
+	tls_wire_more(s->ssl, false);
 	if (rc == 1) {
 		s->security = SEC_TLS;
 		if (s->handler->secured != NULL)
@@ -144,6 +151,9 @@ stream_handshake(struct stream *s)
 	switch (SSL_get_error(s->ssl, rc)) {
 	case SSL_ERROR_WANT_READ:
 		s->tls_wants = WATCH_READ;
+		/* What a server says behind its first words is mostly the
+		 * last of the handshake, and a reply follows it. */
+		tls_wire_more(s->ssl, true);
 		break;
 	case SSL_ERROR_WANT_WRITE:
 		s->tls_wants = WATCH_WRITE;

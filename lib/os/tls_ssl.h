@@ -62,6 +62,11 @@ int tls_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv,
 /* The socket as OpenSSL sees it; prefix: bytes already read from it
  * (copied). */
 BIO *tls_wire_new(int fd, struct span prefix);
+/* From now on what is written waits in the kernel for more (at most 200 ms),
+ * so that both go in one packet; or not. */
+void tls_wire_more(SSL *ssl, bool more);
+/* Nothing followed: what waits goes out. */
+void tls_wire_push(SSL *ssl);
 
 /* An SSL over the non-blocking socket, which stays the caller's. prefix:
  * bytes already read from it (copied). name as in stream_tls_client. Holds a

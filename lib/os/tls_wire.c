@@ -2,6 +2,8 @@
 #include "lib/os/tls_ssl.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sys/socket.h>
 
@@ -18,6 +20,8 @@ struct wire {
 	int fd;
 	struct buf prefix; /* read, and not yet asked for */
 	bool drained;	   /* the socket had less than was asked for */
+	bool more;	   /* more is to come behind what is written */
+	bool corked;	   /* the kernel waits for it */
 };
 
 static ssize_t
@@ -85,7 +89,10 @@ wire_write(BIO *bio, const char *p, int n)
 	BIO_clear_retry_flags(bio);
 	if (n <= 0)
 		return 0;
-	put = send(w->fd, p, (size_t)n, MSG_NOSIGNAL);
+	put = send(
+	    w->fd, p, (size_t)n, MSG_NOSIGNAL | (w->more ? MSG_MORE : 0));
+	if (put > 0)
+		w->corked = w->more;
 	if (put < 0 && (errno == EAGAIN || errno == EINTR))
 		BIO_set_retry_write(bio);
 	return (int)put;
@@ -147,4 +154,24 @@ tls_wire_new(int fd, struct span prefix)
 	BIO_set_data(bio, w);
 	BIO_set_init(bio, 1);
 	return bio;
+}
+
+void
+tls_wire_more(SSL *ssl, bool more)
+{
+	struct wire *w = BIO_get_data(SSL_get_wbio(ssl));
+
+	w->more = more;
+}
+
+/* Whoever waits for it is woken by this, as tcp(7) has it. */
+void
+tls_wire_push(SSL *ssl)
+{
+	struct wire *w = BIO_get_data(SSL_get_wbio(ssl));
+	const int on = 1;
+
+	if (w->corked)
+		setsockopt(w->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	w->corked = false;
 }
