@@ -39,6 +39,7 @@ start(struct daemon *d, struct err *e)
 		&b->queue, e) != 0)
 		return -1;
 	queue_set_slot(b->queue, (uint8_t)daemon_slot(d));
+	queue_never_refuse(b->queue);
 	if (router_open(daemon_conf(d), NULL, &b->router, e) != 0)
 		return -1;
 	b->qmgr = qmgr_client_new(daemon_loop(d),

@@ -3,6 +3,7 @@
 
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
+#include "qmgr/reserve.h"
 
 /*
  * Failed recipients become a notification, made by the bounce service, which
@@ -39,6 +40,24 @@ to_be_marked(struct message *m, struct rcpt *r)
 	list_push(&m->sent, &r->link);
 }
 
+/* There was no room for it; there will be soon. */
+static void
+again(struct message *m)
+{
+	struct list *link;
+
+	while ((link = list_first(&m->writing)) != NULL) {
+		const struct rcpt *r = CONTAINER_OF(link, struct rcpt, link);
+		const bool failed = r->action == RCPT_FAILED;
+
+		list_remove(link);
+		list_push(failed ? &m->failed : &m->told, link);
+		m->failed_count += failed;
+		m->told_count += !failed;
+	}
+	m->stuck = true;
+}
+
 static void
 answered(void *arg, struct msg_in *in, const struct err *e)
 {
@@ -50,6 +69,10 @@ answered(void *arg, struct msg_in *in, const struct err *e)
 	m->q->bouncing--;
 	if (e != NULL)
 		log_warning(&m->log, "no notification: %s", e->text);
+	if (e != NULL && reserve_use(m->q, e)) {
+		again(m);
+		return;
+	}
 	while ((link = list_first(&m->writing)) != NULL) {
 		struct rcpt *r = CONTAINER_OF(link, struct rcpt, link);
 

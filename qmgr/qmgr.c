@@ -8,6 +8,7 @@
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
 #include "qmgr/agents.h"
+#include "qmgr/reserve.h"
 
 /* The queue manager: set-up and connections. */
 
@@ -176,6 +177,7 @@ qmgr_start(struct daemon *d, struct err *e)
 	q->bounce = daemon_connect(d, "bounce");
 	q->pickup = daemon_connect(d, "pickup");
 	start_servers(q);
+	reserve_start(q);
 	return qmgr_recover(q, e);
 }
 

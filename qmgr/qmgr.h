@@ -24,6 +24,7 @@ struct message;
 struct delivery;
 struct journal;
 struct journal_segment;
+struct reserve;
 
 struct qmgr {
 	struct daemon *daemon;
@@ -37,6 +38,7 @@ struct qmgr {
 	struct client *verify; /* NULL: no probe was met yet */
 	struct timer *due;   /* the next message's time */
 	struct timer *stuck; /* when to try failed steps again */
+	struct reserve *reserve;
 	bool pump_planned;
 	/* start */
 	unsigned scans;	  /* under way */

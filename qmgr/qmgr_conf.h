@@ -18,6 +18,7 @@ struct qmgr_conf {
 	int64_t virtual_destination_recipient_limit;
 	int64_t transport_retry_time;
 	int64_t queue_journal_segment_size, queue_journal_segment_limit;
+	int64_t queue_reserve_size;
 };
 extern const struct param qmgr_params[];
 

@@ -37,5 +37,10 @@ const struct param qmgr_params[] = {
 	    "bytes of a segment of the journal; for new ones"),
 	PARAM_INT(struct qmgr_conf, queue_journal_segment_limit, "64", 1,
 	    10000, "segments of the journal; when all are full, mail waits"),
+	PARAM_INT(struct qmgr_conf, queue_reserve_size, "12582912", 0,
+	    INT64_MAX,
+	    "bytes kept back on the disk, so that when it is full mail in the "
+	    "queue can be deferred and returned; a segment of the journal and "
+	    "some more; 0: none"),
 	PARAM_END,
 };

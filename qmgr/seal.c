@@ -2,6 +2,7 @@
 #include "qmgr/seal.h"
 
 #include "lib/base/mem.h"
+#include "qmgr/reserve.h"
 #include "qmgr/segments.h"
 
 enum { BATCH = 64 };
@@ -79,6 +80,7 @@ seal_done(struct work *work)
 			segment_left(m);
 		} else {
 			log_warning(&m->log, "sealing: %s", item->e.text);
+			reserve_use(m->q, &item->e);
 			if (m->seg != NULL)
 				m->seg->retry_ms = now_ms() + 1000;
 		}

@@ -7,6 +7,7 @@
 
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
+#include "qmgr/reserve.h"
 #include "qmgr/seal.h"
 
 enum {
@@ -135,6 +136,8 @@ acquire_failed(struct acquire *a)
 	struct journal_segment *s = a->segment;
 
 	log_warning(NULL, "journal segment: %s", a->e.text);
+	if (a->file.head.owner == JOURNAL_QMGR)
+		reserve_use(a->q, &a->e);
 	s->file = a->file;
 	s->asking = false;
 	if (!a->make) {
@@ -185,7 +188,8 @@ choose(struct qmgr *q, uint32_t owner, bool *out_make)
 		}
 	}
 	*out_make = true;
-	if (q->segment_count >= limit)
+	if (q->segment_count >= limit ||
+	    (owner != JOURNAL_QMGR && !reserve_whole(q)))
 		return NULL;
 	return segment_new(q,
 	    &(struct segment){ .fd = -1,

@@ -6,6 +6,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/queue/record.h"
+#include "qmgr/reserve.h"
 #include "qmgr/segments.h"
 
 enum {
@@ -192,6 +193,7 @@ step_again(struct message *m)
 	log_warning(&m->log, "%s", m->e.text);
 	take_list(&m->sent, &m->writing);
 	m->stuck = true;
+	reserve_use(m->q, &m->e);
 	if (!timer_active(m->q->stuck))
 		timer_start(m->q->stuck, AGAIN_MS);
 }

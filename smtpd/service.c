@@ -32,7 +32,9 @@ enough(const struct service *s, uint64_t declared)
 
 	return s->space_bytes > reserve &&
 	    declared < s->space_bytes - reserve &&
-	    s->space_bytes >= largest + largest / 2;
+	    s->space_bytes >= largest + largest / 2 &&
+	    /* When that was needed it is not for new mail. */
+	    s->space_bytes > (uint64_t)s->conf->queue_reserve_size;
 }
 
 bool

@@ -138,6 +138,10 @@ const struct param smtpd_params[] = {
 	PARAM_INT(S, queue_minfree, "0", 0, INT64_MAX,
 	    "free bytes the queue's file system must have; 0: one and a half "
 	    "times message_size_limit"),
+	PARAM_INT(S, queue_reserve_size, "12582912", 0, INT64_MAX,
+	    "bytes kept back on the disk, so that when it is full mail in the "
+	    "queue can be deferred and returned; a segment of the journal and "
+	    "some more; 0: none"),
 	PARAM_BOOL(S, smtpd_helo_required, "no", "MAIL needs EHLO before it"),
 	PARAM_BOOL(S, disable_vrfy_command, "no", "refuse VRFY"),
 	PARAM_WORD(S, smtpd_forbid_bare_newline, "reject",

@@ -84,7 +84,7 @@ struct smtpd_conf {
 	int64_t postscreen_cache_retention_time;
 
 	const char *stress;
-	int64_t hopcount_limit, queue_minfree;
+	int64_t hopcount_limit, queue_minfree, queue_reserve_size;
 	bool smtpd_helo_required, disable_vrfy_command;
 	bool smtpd_peername_lookup;
 	int smtpd_tls_security_level;

@@ -296,6 +296,13 @@ fs_truncate(int fd, off_t size, struct err *e)
 }
 
 int
+fs_allocate(int fd, off_t size, struct err *e)
+{
+	errno = posix_fallocate(fd, 0, size);
+	return errno == 0 ? 0 : err_sys(e, "allocate");
+}
+
+int
 fs_rename(
     int from_dir, const char *from, int to_dir, const char *to, struct err *e)
 {

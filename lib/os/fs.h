@@ -54,6 +54,9 @@ int fs_sync_dir(int dir_fd, struct err *e);
 int fs_sync_all(int fd, struct err *e);
 
 int fs_truncate(int fd, off_t size, struct err *e);
+/* posix_fallocate(3): the file has that size, and its blocks are its own.
+ * Nothing is written, so this is no step. */
+int fs_allocate(int fd, off_t size, struct err *e);
 int fs_rename(int from_dir, const char *from, int to_dir, const char *to,
     struct err *e);
 /* The same, but fails with EEXIST (e->sysno) when the new name is taken. */

@@ -133,6 +133,12 @@ queue_group(struct queue *q, const struct queue_group_ops *ops, void *arg)
 }
 
 void
+queue_never_refuse(struct queue *q)
+{
+	q->never_refuse = true;
+}
+
+void
 queue_group_give(struct queue *q, const struct queue_segment *s)
 {
 	group_give(q->group, s);

@@ -183,6 +183,15 @@ bool queue_commit_spare(const struct queue *q);
 /* qmgr: removes the spares of a slot (-1: all). Blocks. */
 void queue_spare_clean(struct queue *q, int slot);
 
+/* ---- room kept back (qmgr only; blocks) ---- */
+/* journal/reserve has size bytes of its own on the disk, or is empty and -1. */
+int queue_reserve_make(struct queue *q, uint64_t size, struct err *e);
+int queue_reserve_free(struct queue *q, struct err *e);
+
+/* This process's messages are about mail that is in the queue already: where
+ * qmgr has no segment for them they are sealed by themselves, not refused. */
+void queue_never_refuse(struct queue *q);
+
 /* Bytes and inodes free on the queue's file system, for 452 4.3.1. */
 int queue_free_space(
     struct queue *q, uint64_t *out_bytes, uint64_t *out_inodes, struct err *e);

@@ -22,6 +22,7 @@ struct queue {
 	int sync_fd; /* for queue_sync_all, or -1 */
 	struct group *group; /* NULL: each message is sealed by itself */
 	struct queue_spares spares[QUEUE_HASH_DIRS]; /* ours, to be used */
+	bool never_refuse;
 	bool spare_used; /* in queue_commit_fn: the message is in one */
 	struct span committed; /* the file, or its front, in queue_commit_fn */
 };

@@ -493,7 +493,8 @@ commit_now(struct queue_writer *w)
 	struct group *g = w->q->group;
 	uint64_t size;
 
-	if (g != NULL && group_refused(g) && !w->failed) {
+	if (g != NULL && group_refused(g) && !w->q->never_refuse &&
+	    !w->failed) {
 		w->failed = true;
 		err_set(&w->e, ERR_TEMP, "4.3.1", "no free journal segment");
 	}

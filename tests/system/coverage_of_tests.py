@@ -49,7 +49,7 @@ BY_SYSTEM_TEST = {
     "local/job": "forward", "local/pool": "privileged",
     "pickup/intake": "content",
     "qmgr/journal": "queue_fault", "qmgr/seal": "group_commit",
-    "qmgr/segments": "group_commit",
+    "qmgr/segments": "group_commit", "qmgr/reserve": "disk_full",
     "qmgr/agents": "queue", "smtpd/service": "smtpd",
     "smtpd/session": "smtp", "smtpd/protocol": "talk",
     "smtpd/milter": "milter", "smtpd/proxy": "proxy_filter",

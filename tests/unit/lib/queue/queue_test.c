@@ -613,6 +613,33 @@ a_lock_is_one_owners(void **state)
 	queue_close(&q);
 }
 
+static void
+a_reserve_has_its_blocks(void **state)
+{
+	struct queue *q = open_queue(NULL);
+	struct stat st;
+	struct err e;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(queue_reserve_make(q, 100000, &e), 0);
+		assert_int_equal(fstatat(q->fd, "journal/reserve", &st, 0), 0);
+		assert_int_equal(st.st_size, 100000);
+		assert_true(st.st_blocks * 512 >= 100000);
+		assert_int_equal(st.st_mode & 0777, 0600);
+		/* One that is there stays as it is. */
+		assert_int_equal(queue_reserve_make(q, 100000, &e), 0);
+		assert_int_equal(queue_reserve_free(q, &e), 0);
+		assert_int_equal(fstatat(q->fd, "journal/reserve", &st, 0), 0);
+		assert_int_equal(st.st_blocks, 0);
+	}
+	assert_int_equal(queue_reserve_make(q, INT64_MAX / 2, &e), -1);
+	assert_int_equal(e.kind, ERR_TEMP);
+	assert_int_equal(fstatat(q->fd, "journal/reserve", &st, 0), 0);
+	assert_int_equal(st.st_blocks, 0);
+	queue_close(&q);
+}
+
 int
 main(void)
 {
@@ -627,6 +654,7 @@ main(void)
 		cmocka_unit_test(many_at_a_time_and_aborts),
 		cmocka_unit_test(recovery_spares_the_living),
 		cmocka_unit_test(a_lock_is_one_owners),
+		cmocka_unit_test(a_reserve_has_its_blocks),
 	};
 
 	return cmocka_run_group_tests(tests, make_place, remove_place);

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef CHAPPE_QMGR_RESERVE_H
+#define CHAPPE_QMGR_RESERVE_H
+
+/*
+ * A file that only takes room (journal/reserve). When the disk is full it is
+ * emptied, so that what is in the queue can be deferred, returned and
+ * removed; what comes in has to wait (smtpd leaves that much free, and no
+ * segment of the journal is made for it). It is filled again when there is
+ * room enough.
+ */
+
+#include "qmgr/qmgr.h"
+
+struct reserve;
+
+void reserve_start(struct qmgr *q);
+
+/* A step failed so. True: it was for want of room and there is or will be
+ * some soon, when qmgr_unstick is called. */
+bool reserve_use(struct qmgr *q, const struct err *e);
+
+/* Is it there, or being made? What is not in the queue yet may take room only
+ * then. */
+bool reserve_whole(const struct qmgr *q);
+
+#endif
