@@ -42,8 +42,10 @@ class House:
 
 
 def kill(suite, program):
-    pid = [p for p, name in suite._ours().items() if name == program][0]
-    os.kill(pid, signal.SIGKILL)
+    # Mail is taken while qmgr is being started again.
+    pids = cases.wait_for("a %s" % program, lambda: [
+        p for p, name in suite._ours().items() if name == program])
+    os.kill(pids[0], signal.SIGKILL)
 
 
 def send(subject, n=1):
