@@ -155,7 +155,9 @@ conn_rest(struct conn *conn)
 
 	conn->call = NULL;
 	stream_timeout(conn->stream, 0);
-	if ((p->request_limit > 0 && conn->requests >= p->request_limit) ||
+	/* What came behind the answer would be taken for the next one. */
+	if (stream_input(conn->stream).n > 0 || (p->request_limit > 0 &&
+	    conn->requests >= p->request_limit) ||
 	    loop_now_ms(c->loop) - conn->born_ms >= p->max_ttl_ms) {
 		conn_free(conn);
 		return;

@@ -21,7 +21,7 @@
  * C being the number of the connection; or does not, as the mode says.
  */
 
-enum mode { ANSWER, CLOSE, CLOSE_ONCE, SILENT, RUBBISH };
+enum mode { ANSWER, TWICE, CLOSE, CLOSE_ONCE, SILENT, RUBBISH };
 
 enum { PEERS_MAX = 210 };
 
@@ -87,6 +87,11 @@ on_request(void *arg, int events)
 	case ANSWER:
 		snprintf(reply, sizeof(reply), "action=%d:%.1s\n\n",
 		    c->number, text);
+		assert_true(write(c->fd, reply, strlen(reply)) > 0);
+		return;
+	case TWICE:
+		snprintf(reply, sizeof(reply), "action=%.1s\n\naction=OK\n\n",
+		    text);
 		assert_true(write(c->fd, reply, strlen(reply)) > 0);
 		return;
 	case CLOSE_ONCE:
@@ -300,6 +305,20 @@ ends_of_connections(void **state)
 	assert_int_equal(policy_client_connections(w->client), 0);
 }
 
+/* What comes behind an answer is nobody's. */
+static void
+a_second_answer_is_not_the_next_ones(void **state)
+{
+	struct world *w = *state;
+
+	w->mode = TWICE;
+	ask(w, "", "a");
+	assert_string_equal(wait_for(w, 1), "a");
+	ask(w, "", "b");
+	assert_string_equal(wait_for(w, 1), "b");
+	assert_int_equal(w->conn_count, 2);
+}
+
 static void
 cancelled(void **state)
 {
@@ -360,6 +379,7 @@ main(void)
 		TEST(asked_again),
 		TEST(no_answer),
 		TEST(ends_of_connections),
+		TEST(a_second_answer_is_not_the_next_ones),
 		TEST(cancelled),
 		TEST(many),
 	};
