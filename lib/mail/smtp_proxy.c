@@ -33,7 +33,8 @@ struct smtp_proxy {
 	struct smtp_reply_reader reader;
 	smtp_proxy_fn fn; /* NULL: no reply is awaited */
 	void *arg;
-	struct milter_mail *mail; /* being sent */
+	struct milter_mail *mail; /* being sent; its end was not */
+	bool cut;		  /* and never will be */
 	bool blocked;		  /* until output has drained */
 	bool line_start;
 };
@@ -93,6 +94,17 @@ smtp_proxy_place_free(struct smtp_proxy_place **ref)
 /* ---- replies --------------------------------------------------------------
  */
 
+/* The message is the caller's again. */
+static void
+stop_sending(struct smtp_proxy *p)
+{
+	if (p->mail == NULL)
+		return;
+	milter_mail_read_cancel(p->mail);
+	p->mail = NULL;
+	p->cut = true;
+}
+
 /* May free p: comes last. */
 static void
 tell(struct smtp_proxy *p, unsigned code, struct span text)
@@ -100,7 +112,7 @@ tell(struct smtp_proxy *p, unsigned code, struct span text)
 	const smtp_proxy_fn fn = p->fn;
 
 	p->fn = NULL;
-	p->mail = NULL;
+	stop_sending(p);
 	if (p->stream != NULL)
 		stream_timeout(p->stream, 0);
 	if (fn != NULL)
@@ -131,7 +143,10 @@ on_input(void *arg)
 	stream_consume(p->stream, all.n - in.n);
 	switch (got) {
 	case PARSE_OK:
-		tell(p, code, text);
+		if (p->mail != NULL && code < 400)
+			broken(p, "it answers before the end of the message");
+		else
+			tell(p, code, text);
 		break;
 	case PARSE_MORE:
 		break;
@@ -149,6 +164,8 @@ on_drained(void *arg)
 	if (!p->blocked)
 		return;
 	p->blocked = false;
+	if (p->mail == NULL)
+		return;
 	stream_timeout(p->stream, p->timeout_ms);
 	milter_mail_go_on(p->mail);
 }
@@ -261,6 +278,7 @@ smtp_proxy_free(struct smtp_proxy **ref)
 
 	if (p == NULL)
 		return;
+	stop_sending(p);
 	dns_cancel(&p->query);
 	timer_free(&p->timer);
 	connect_free(&p->connecting);
@@ -327,6 +345,7 @@ sent(void *arg, const struct err *e)
 		broken(p, e->text);
 		return;
 	}
+	p->mail = NULL;
 	stream_write(
 	    p->stream, p->line_start ? SPAN(".\r\n") : SPAN("\r\n.\r\n"));
 	stream_timeout(p->stream, p->timeout_ms);
@@ -352,7 +371,8 @@ smtp_proxy_quit(struct smtp_proxy **ref)
 {
 	struct smtp_proxy *p = *ref;
 
-	if (p != NULL && p->stream != NULL && p->fn == NULL) {
+	/* In the midst of a message it would be a line of it. */
+	if (p != NULL && p->stream != NULL && p->fn == NULL && !p->cut) {
 		stream_write(p->stream, SPAN("QUIT\r\n"));
 		stream_finish(&p->stream, FINISH_MS);
 	}

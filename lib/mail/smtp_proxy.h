@@ -38,7 +38,9 @@ void smtp_proxy_free(struct smtp_proxy **p);
 /* Says a command (without CRLF); one at a time. */
 void smtp_proxy_say(
     struct smtp_proxy *p, struct span command, smtp_proxy_fn fn, void *arg);
-/* After 354: sends the message and its end. */
+/* After 354: sends the message and its end. A reply before its end is over is
+ * passed on if it refuses, and else none. mail: until fn is called, or the
+ * proxy freed; then it is whole, and may be read anew. */
 void smtp_proxy_send(struct smtp_proxy *p, struct milter_mail *mail,
     smtp_proxy_fn fn, void *arg);
 /* QUIT, and no more. *p is NULL at once. */

@@ -25,6 +25,7 @@ static char path[100];
 static struct loop *loop;
 static int listener = -1;
 static struct buf heard;
+static enum { FINE, CLOSES, EARLY } manner; /* of the proxy, after 354 */
 
 /* The listener does not block; the client may not have come yet. */
 static int
@@ -58,6 +59,15 @@ proxy(void *arg)
 		data = strcmp(line, "DATA\r\n") == 0;
 		fputs(data ? "354 go\r\n" : "250 fine\r\n", f);
 		fflush(f);
+		if (data && manner != FINE)
+			break;
+	}
+	if (manner == EARLY) {
+		/* It has seen the beginning, and is content. */
+		(void)!fgets(line, sizeof(line), f);
+		(void)!write(fd, "250 enough\r\n", 12);
+		while (fgets(line, sizeof(line), f) != NULL)
+			;
 	}
 	fclose(f);
 	return NULL;
@@ -119,6 +129,86 @@ talks(void **state)
 	smtp_proxy_place_free(&place);
 	close(listener);
 	unlink(path);
+}
+
+static bool
+take(void *arg, struct span bytes)
+{
+	size_t *sum = arg;
+
+	*sum += bytes.n;
+	return true;
+}
+
+static void
+taken(void *arg, const struct err *e)
+{
+	(void)arg;
+	assert_null(e);
+	loop_stop(loop);
+}
+
+/* A message of several pieces, to a proxy that does not wait for its end; it
+ * is whole afterwards. */
+static void
+does_not_hear_it_all(void)
+{
+	static const char line[] = "0123456789012345678901234567890123456789";
+	struct milter_mail *m = milter_mail_new(loop, dir, SIZE_MAX);
+	struct smtp_proxy_place *place;
+	struct smtp_proxy *p;
+	size_t sum = 0;
+	char name[120];
+	pthread_t thread;
+
+	buf_init(&heard, 1000);
+	snprintf(name, sizeof(name), "unix:%s", path);
+	assert_int_equal(smtp_proxy_place_open(name, "/", &place, NULL), 0);
+	assert_int_equal(
+	    sock_listen_unix(path, SOCK_STREAM, 0600, &listener, NULL), 0);
+	assert_int_equal(pthread_create(&thread, NULL, proxy, NULL), 0);
+	p = smtp_proxy_open(loop, NULL, place, 30000, 0, replied, NULL);
+	loop_run(loop);
+	milter_mail_feed(m, SPAN("A: 1\r\n\r\n"));
+	for (size_t n = 0; n < 4000000; n += sizeof(line) - 1)
+		milter_mail_feed(m, span_of(line, sizeof(line) - 1));
+	milter_mail_end(m);
+	smtp_proxy_say(p, SPAN("DATA"), replied, NULL);
+	loop_run(loop);
+	assert_int_equal(code, 354);
+	smtp_proxy_send(p, m, replied, NULL);
+	loop_run(loop);
+	assert_int_equal(code, 0);
+	smtp_proxy_quit(&p);
+	milter_mail_send(m, &(struct milter_mail_sink){ take, taken, &sum });
+	loop_run(loop);
+	assert_int_equal(sum, 8 + 4000000);
+	pthread_join(thread, NULL);
+	milter_mail_free(&m);
+	smtp_proxy_place_free(&place);
+	buf_release(&heard);
+	close(listener);
+	unlink(path);
+}
+
+static void
+one_that_goes_in_the_midst(void **state)
+{
+	(void)state;
+	manner = CLOSES;
+	does_not_hear_it_all();
+	manner = FINE;
+}
+
+/* It may not be believed: what it has is not the message. */
+static void
+one_that_is_content_too_soon(void **state)
+{
+	(void)state;
+	manner = EARLY;
+	does_not_hear_it_all();
+	assert_non_null(strstr(text, "before the end"));
+	manner = FINE;
 }
 
 static void
@@ -187,6 +277,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(talks),
+		cmocka_unit_test(one_that_goes_in_the_midst),
+		cmocka_unit_test(one_that_is_content_too_soon),
 		cmocka_unit_test(nobody_there),
 		cmocka_unit_test(places),
 	};
