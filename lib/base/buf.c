@@ -6,7 +6,7 @@
 
 #include "lib/base/mem.h"
 
-enum { BUF_FIRST = 64 };
+enum { BUF_FIRST = 256 };
 
 void
 buf_init(struct buf *b, size_t max)
@@ -83,16 +83,20 @@ buf_byte(struct buf *b, uint8_t c)
 void
 buf_vfmt(struct buf *b, const char *fmt, va_list ap)
 {
+	const size_t room = b->p != NULL ? b->cap - b->n + 1 : 0;
 	va_list again;
 	int n;
 
 	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, fmt, again);
+	n = vsnprintf(room > 0 ? (char *)b->p + b->n : NULL, room, fmt, again);
 	va_end(again);
 	BUG_ON(n < 0);
-	if (!reserve(b, (size_t)n))
-		return;
-	vsnprintf((char *)b->p + b->n, (size_t)n + 1, fmt, ap);
+	if (b->spilt || (size_t)n >= room) {
+		/* It did not fit: once more, now that its size is known. */
+		if (!reserve(b, (size_t)n))
+			return;
+		vsnprintf((char *)b->p + b->n, (size_t)n + 1, fmt, ap);
+	}
 	b->n += (size_t)n;
 }
 
