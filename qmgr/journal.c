@@ -29,6 +29,8 @@ struct journal {
 	struct err e;
 	/* the flush that nobody waits for */
 	struct timer *flush_timer;
+	uint64_t oldest_ms; /* of the records behind flush_to; 0: none */
+	uint64_t write_ms;  /* when the write under way began */
 	struct work flush_work;
 	bool flushing, flush_failed;
 	int flush_fd;
@@ -146,8 +148,7 @@ run_write(struct work *work)
 }
 
 /* ---- on the loop ---- */
-static void
-on_flush_timer(void *arg);
+static void plan_flush(struct journal *j);
 
 static void
 steps_over(struct journal *j)
@@ -189,8 +190,9 @@ write_done(struct work *work)
 	buf_add(&j->kept, buf_span(&j->records));
 	j->at += j->records.n;
 	buf_reset(&j->records);
-	if (!j->flushing && !timer_active(j->flush_timer))
-		timer_start(j->flush_timer, FLUSH_MS);
+	if (j->oldest_ms == 0)
+		j->oldest_ms = j->write_ms;
+	plan_flush(j);
 	steps_over(j);
 }
 
@@ -232,6 +234,7 @@ start_write(struct journal *j)
 		return;
 	}
 	j->busy = true;
+	j->write_ms = now_ms();
 	j->file = j->now->file;
 	j->work = (struct work){ .run = run_write, .done = write_done };
 	work_submit(j->q->loop, WORK_NAME, &j->work);
@@ -246,6 +249,16 @@ journal_add(struct journal *j, struct journal_step *s)
 }
 
 /* ---- the flush ---- */
+/* In time for the oldest record that no flush is under way for. */
+static void
+plan_flush(struct journal *j)
+{
+	const uint64_t due = j->oldest_ms + FLUSH_MS, now = now_ms();
+
+	if (j->oldest_ms != 0 && !j->flushing && !timer_active(j->flush_timer))
+		timer_start(j->flush_timer, due > now ? due - now : 0);
+}
+
 static void
 run_flush(struct work *work)
 {
@@ -262,8 +275,7 @@ flush_done(struct work *work)
 	j->flushing = false;
 	if (j->flush_generation != j->generation) {
 		/* All of it stands in another segment now. */
-		if (j->at > j->flushed && !timer_active(j->flush_timer))
-			timer_start(j->flush_timer, FLUSH_MS);
+		plan_flush(j);
 		start_write(j);
 		return;
 	}
@@ -279,8 +291,7 @@ flush_done(struct work *work)
 	}
 	buf_consume(&j->kept, (size_t)(j->flush_to - j->flushed));
 	j->flushed = j->flush_to;
-	if (j->at > j->flushed)
-		timer_start(j->flush_timer, FLUSH_MS);
+	plan_flush(j);
 	start_write(j);
 }
 
@@ -292,6 +303,7 @@ on_flush_timer(void *arg)
 	if (j->now == NULL || j->flushing)
 		return;
 	j->flushing = true;
+	j->oldest_ms = 0;
 	j->flush_to = j->at;
 	j->flush_fd = j->now->file.fd;
 	j->flush_generation = j->generation;
