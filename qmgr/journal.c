@@ -6,7 +6,7 @@
 #include "qmgr/segments.h"
 
 enum {
-	FLUSH_MS = 40, /* after the first record; 50 are promised */
+	FLUSH_MS = 30, /* after the first record; 50 are promised */
 	RETRY_MS = 1000,
 	WRITE_MAX = 1 << 20, /* bytes of one write */
 	LOOK_MS = 1000,
