@@ -131,6 +131,13 @@ transport_served(struct qmgr *q, const char *service)
 
 /* ---- a batch to an agent ---- */
 static void
+put_known(struct msg_out *out, enum msg_field f, struct span s)
+{
+	if (s.n > 0)
+		msg_put(out, f, s);
+}
+
+static void
 begin_deliver(
     const struct message *m, const struct delivery *d, struct msg_out *out)
 {
@@ -148,6 +155,10 @@ begin_deliver(
 	    sched_transport_name(sched_dest_transport(d->batch->dest)));
 	msg_put(out, F_NEXTHOP, sched_dest_nexthop(d->batch->dest));
 	msg_put(out, F_ENCODING, q->env.encoding);
+	put_known(out, F_CLIENT_NAME, q->env.client_name);
+	put_known(out, F_CLIENT_ADDR, q->env.client_addr);
+	put_known(out, F_HELO, q->env.helo);
+	put_known(out, F_PROTOCOL, q->env.protocol);
 	if (q->env.smtputf8)
 		msg_put_u64(out, F_SMTPUTF8, 1);
 	if (q->env.requiretls)

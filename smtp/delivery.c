@@ -42,6 +42,7 @@ struct delivery {
 	struct err last;          /* why the last target failed */
 	char remote[DNS_NAME_MAX];
 	bool used_idle;
+	struct smtp_forward forward;
 };
 
 static void try_next(struct delivery *d);
@@ -254,6 +255,8 @@ on_ready(void *arg, const struct target *t, const struct smtp_client *client,
 		.ret_hdrs = r->dsn_ret == DSN_RET_HDRS,
 		.envid = r->dsn_envid,
 		.dsn = d->dsn,
+		.forward = d->smtp->conf->smtp_send_xforward_command ?
+		    &d->forward : NULL,
 	};
 	log_event(&r->log, "transmit", "%s",
 	    d->session != NULL ? t->relay : "reused");
@@ -462,6 +465,16 @@ delivery_start(struct smtp *s, struct agent_request *r)
 	d->addresses = mem_alloc((r->rcpt_count + 1) * sizeof(*d->addresses));
 	d->dsn = mem_alloc((r->rcpt_count + 1) * sizeof(*d->dsn));
 	buf_init(&d->converted, CONVERTED_MAX);
+	d->forward = (struct smtp_forward){
+		.name = r->client_name,
+		.addr = r->client_addr,
+		.helo = r->helo,
+		.proto = r->protocol,
+		.ident = span_str(r->log.qid),
+		.source = r->client_addr.n > 0 &&
+			!span_eq(r->client_addr, SPAN("local")) ?
+		    SPAN("REMOTE") : SPAN("LOCAL"),
+	};
 	err_set(&d->last, ERR_TEMP, "4.4.1", "no host could be tried");
 	if (find_policy(d) != 0)
 		give_up(d);

@@ -16,6 +16,8 @@ during(enum smtp_stage stage)
 		return "performing the TLS handshake";
 	case SMTP_STAGE_AUTH:
 		return "performing the AUTH handshake";
+	case SMTP_STAGE_XFORWARD:
+		return "sending XFORWARD";
 	case SMTP_STAGE_MAIL:
 		return "sending MAIL FROM";
 	case SMTP_STAGE_RCPT:

@@ -331,6 +331,8 @@ timeout_of(const struct session *s)
 	case SMTP_STAGE_STARTTLS:
 	case SMTP_STAGE_TLS:
 		return (uint64_t)c->smtp_starttls_timeout;
+	case SMTP_STAGE_XFORWARD:
+		return (uint64_t)c->smtp_xforward_timeout;
 	case SMTP_STAGE_MAIL:
 	case SMTP_STAGE_RSET:
 	case SMTP_STAGE_IDLE:

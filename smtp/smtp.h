@@ -26,7 +26,8 @@
 struct smtp_conf {
 	int64_t smtp_connect_timeout, smtp_helo_timeout, smtp_mail_timeout,
 	    smtp_rcpt_timeout, smtp_data_init_timeout, smtp_data_xfer_timeout,
-	    smtp_data_done_timeout, smtp_quit_timeout, smtp_starttls_timeout;
+	    smtp_data_done_timeout, smtp_quit_timeout, smtp_starttls_timeout,
+	    smtp_xforward_timeout;
 	int64_t smtp_connection_cache_time_limit;
 	int64_t smtp_connection_reuse_time_limit;
 	int64_t smtp_mx_address_limit, smtp_mx_session_limit;
@@ -34,7 +35,7 @@ struct smtp_conf {
 	int64_t smtp_tls_loglevel;
 	int smtp_tls_security_level; /* enum tls_level (tls_policy.h) */
 	bool smtp_lmtp, smtp_sasl_auth_enable;
-	bool disable_mime_output_conversion;
+	bool disable_mime_output_conversion, smtp_send_xforward_command;
 	const char *smtp_sasl_password_maps;
 	const char *smtp_tls_CAfile, *smtp_tls_CApath, *smtp_tls_policy_maps;
 	const char *smtp_tls_verify_cert_match, *smtp_tls_secure_cert_match;

@@ -17,6 +17,11 @@ const struct param smtp_params[] = {
 	PARAM_TIME(S, smtp_quit_timeout, "300s", "for the reply to QUIT"),
 	PARAM_TIME(S, smtp_starttls_timeout, "300s",
 	    "for STARTTLS and the handshake"),
+	PARAM_TIME(S, smtp_xforward_timeout, "300s",
+	    "for the reply to XFORWARD"),
+	PARAM_BOOL(S, smtp_send_xforward_command, "no",
+	    "tell a server that offers XFORWARD who the original client was: "
+	    "for content filters"),
 	PARAM_TIME(S, smtp_connection_cache_time_limit, "2s",
 	    "an idle connection is kept"),
 	PARAM_TIME(S, smtp_connection_reuse_time_limit, "300s",

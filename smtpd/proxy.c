@@ -6,12 +6,11 @@
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
 #include "lib/mail/smtp_proxy.h"
-#include "lib/proto/xtext.h"
+#include "lib/proto/smtp_xattr.h"
 #include "smtpd/session.h"
 
 enum {
 	COMMANDS_MAX = 64 << 20, /* all recipients of a message */
-	LINE_MAX_BYTES = 500,	 /* of XFORWARD */
 };
 
 struct proxy_session {
@@ -135,62 +134,48 @@ failed(struct session *s, unsigned code, struct span text)
 
 static void run(struct session *s);
 
-static void
-put_attribute(struct buf *out, struct span offered, const char *name,
-    const char *value, size_t *line_at)
-{
-	struct span word = SPAN_EMPTY, rest = offered;
-	struct buf one;
-
-	while (span_token(&rest, " ", &word))
-		if (span_ieq(word, span_str(name)))
-			break;
-	if (!span_ieq(word, span_str(name)))
-		return;
-	buf_init(&one, LIMIT_SMTP_LINE);
-	buf_fmt(&one, " %s=", name);
-	if (value == NULL || value[0] == '\0' || strcmp(value, "unknown") == 0)
-		buf_str(&one, "[UNAVAILABLE]");
-	else
-		xtext_encode(span_str(value), &one);
-	if (out->n == *line_at || out->n - *line_at + one.n > LINE_MAX_BYTES) {
-		if (out->n > *line_at)
-			buf_byte(out, '\n');
-		*line_at = out->n;
-		buf_str(out, "2XFORWARD");
-	}
-	buf_add(out, buf_span(&one));
-	buf_release(&one);
-}
-
 /* What the proxy may know of the client, or of the client that the client
  * spoke of. */
 static void
 put_xforward(struct session *s, struct span offered, struct buf *out)
 {
 	const struct xforward *x = s->xforward;
-	char port[16];
-	size_t at = out->n;
+	struct span rest, line;
+	struct buf lines;
+	char port[16] = "";
 
-	snprintf(port, sizeof(port), "%u", s->port);
-	put_attribute(out, offered, "NAME", x != NULL ? x->name : s->name, &at);
-	put_attribute(out, offered, "ADDR", x != NULL ? x->addr : s->addr, &at);
-	put_attribute(out, offered, "PORT",
-	    x != NULL	   ? x->port
-	    : s->port != 0 ? port
-			   : NULL,
-	    &at);
-	put_attribute(out, offered, "HELO", x != NULL ? x->helo : s->helo, &at);
-	put_attribute(out, offered, "IDENT", x != NULL ? x->ident : NULL, &at);
-	put_attribute(out, offered, "PROTO",
-	    x != NULL ? x->proto : session_protocol(s), &at);
-	put_attribute(out, offered, "SOURCE",
-	    x != NULL && x->source != NULL ? x->source
-	    : s->trusted		   ? "LOCAL"
-					   : "REMOTE",
-	    &at);
-	if (out->n > at)
+	if (s->port != 0)
+		snprintf(port, sizeof(port), "%u", s->port);
+	const struct smtp_forward own = {
+		.name = span_str(s->name),
+		.addr = span_str(s->addr),
+		.port = span_str(port),
+		.helo = span_str(s->helo),
+		.proto = span_str(session_protocol(s)),
+		.source = s->trusted ? SPAN("LOCAL") : SPAN("REMOTE"),
+	};
+	struct smtp_forward other = own;
+
+	if (x != NULL)
+		other = (struct smtp_forward){
+			.name = span_str(x->name),
+			.addr = span_str(x->addr),
+			.port = span_str(x->port),
+			.helo = span_str(x->helo),
+			.ident = span_str(x->ident),
+			.proto = span_str(x->proto),
+			.source = x->source != NULL ? span_str(x->source)
+						    : own.source,
+		};
+	buf_init(&lines, COMMANDS_MAX);
+	smtp_xforward_print(&other, offered, &lines);
+	rest = buf_span(&lines);
+	while (span_token(&rest, "\n", &line)) {
+		buf_byte(out, '2');
+		buf_add(out, line);
 		buf_byte(out, '\n');
+	}
+	buf_release(&lines);
 }
 
 /* The reply to EHLO: XFORWARD comes next, if it is offered. */

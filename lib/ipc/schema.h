@@ -175,6 +175,10 @@
 	X(F_REQUIRETLS, 161) /* u64: 1 if RFC 8689 was asked for */            \
 	X(F_PASSED_ON, 162) /* u64: 1: the next hop tells of success */        \
 	X(F_TLS_OPTIONAL, 163) /* u64: 1 for TLS-Required: No (RFC 8689) */    \
+	X(F_CLIENT_NAME, 164) /* text: where the message came from */          \
+	X(F_CLIENT_ADDR, 165) /* text: its address */                          \
+	X(F_HELO, 166)     /* text: as it called itself */                     \
+	X(F_PROTOCOL, 167) /* text: "ESMTP", ... */                            \
 	X(F_PROBE, 880)    /* u64: 1: only whether it could be delivered */    \
 	X(F_WAIT_MS, 881)  /* u64: how long the answer may take */
 

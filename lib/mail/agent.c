@@ -218,6 +218,10 @@ read_request(struct request *r, struct msg_in *m)
 	p->nexthop = keep(r, m, F_NEXTHOP, LIMIT_ADDRESS);
 	p->sender = keep(r, m, F_SENDER, LIMIT_IPC_MESSAGE);
 	p->encoding = keep(r, m, F_ENCODING, LIMIT_ADDRESS);
+	p->client_name = keep(r, m, F_CLIENT_NAME, LIMIT_ADDRESS);
+	p->client_addr = keep(r, m, F_CLIENT_ADDR, LIMIT_ADDRESS);
+	p->helo = keep(r, m, F_HELO, LIMIT_ADDRESS);
+	p->protocol = keep(r, m, F_PROTOCOL, LIMIT_ADDRESS);
 	p->smtputf8 = msg_has(m, F_SMTPUTF8);
 	p->requiretls = msg_has(m, F_REQUIRETLS);
 	p->tls_optional = msg_has(m, F_TLS_OPTIONAL);

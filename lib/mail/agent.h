@@ -43,6 +43,8 @@ struct agent_request {
 	struct span sender; /* empty: null */
 	struct span encoding, dsn_envid;
 	enum dsn_ret dsn_ret;
+	/* Where it came from, as far as known (XFORWARD). */
+	struct span client_name, client_addr, helo, protocol;
 	bool smtputf8, requiretls, tls_optional; /* as its sender asked */
 	/* Not to be delivered: only whether it could be. RCPT_SENT: yes. */
 	bool probe;

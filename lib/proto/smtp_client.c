@@ -24,6 +24,7 @@ smtp_client_new(const struct smtp_client_conf *conf)
 	buf_init(&c->text, LIMIT_SMTP_REPLY);
 	buf_init(&c->out, OUTPUT_MAX);
 	buf_init(&c->offers, LIMIT_SMTP_REPLY);
+	buf_init(&c->forward, LIMIT_SMTP_REPLY);
 	buf_init(&c->fan_text, LIMIT_SMTP_REPLY);
 	return c;
 }
@@ -37,6 +38,7 @@ smtp_client_free(struct smtp_client *c)
 	buf_release(&c->text);
 	buf_wipe(&c->out);
 	buf_release(&c->offers);
+	buf_release(&c->forward);
 	buf_release(&c->fan_text);
 	mem_free(c->rcpts);
 	mem_free(c);
@@ -82,9 +84,8 @@ hello(struct smtp_client *c)
 	smtp_client_command(c, "%s %s", verb, c->conf->helo_name);
 }
 
-/* The line of the offer that begins with the keyword; false if none. */
-static bool
-find_offer(const struct smtp_client *c, const char *keyword, struct span *out)
+bool
+smtp_client_find_offer(const struct smtp_client *c, const char *keyword, struct span *out)
 {
 	struct span rest = buf_span(&c->offers), line, word;
 
@@ -104,7 +105,7 @@ smtp_client_offers(
 {
 	struct span args;
 
-	if (!find_offer(c, keyword, &args))
+	if (!smtp_client_find_offer(c, keyword, &args))
 		return false;
 	if (out_size != NULL &&
 	    !span_u64(span_trim(args), UINT64_MAX, out_size))
@@ -117,7 +118,7 @@ offers_mechanism(const struct smtp_client *c, const char *name)
 {
 	struct span args, word;
 
-	if (!find_offer(c, "AUTH", &args))
+	if (!smtp_client_find_offer(c, "AUTH", &args))
 		return false;
 	while (span_token(&args, " ", &word))
 		if (span_ieq(word, span_str(name)))
@@ -264,6 +265,7 @@ on_reply(struct smtp_client *c, const struct smtp_reply *r,
 	case SMTP_STAGE_AUTH:
 		on_auth(c, r, out);
 		return;
+	case SMTP_STAGE_XFORWARD:
 	case SMTP_STAGE_MAIL:
 	case SMTP_STAGE_RCPT:
 	case SMTP_STAGE_DATA:
@@ -480,6 +482,7 @@ smtp_stage_text(enum smtp_stage stage)
 		[SMTP_STAGE_TLS] = "TLS handshake",
 		[SMTP_STAGE_AUTH] = "AUTH command",
 		[SMTP_STAGE_IDLE] = "idle time",
+		[SMTP_STAGE_XFORWARD] = "XFORWARD command",
 		[SMTP_STAGE_MAIL] = "MAIL FROM command",
 		[SMTP_STAGE_RCPT] = "RCPT TO command",
 		[SMTP_STAGE_DATA] = "DATA command",

@@ -30,6 +30,7 @@
 #include <stdint.h>
 
 #include "lib/base/span.h"
+#include "lib/proto/smtp_xattr.h"
 
 struct smtp_client;
 
@@ -57,6 +58,7 @@ enum smtp_stage {
 	SMTP_STAGE_TLS, /* the driver's handshake */
 	SMTP_STAGE_AUTH,
 	SMTP_STAGE_IDLE, /* READY or DONE; nothing is awaited */
+	SMTP_STAGE_XFORWARD,
 	SMTP_STAGE_MAIL,
 	SMTP_STAGE_RCPT,
 	SMTP_STAGE_DATA,
@@ -88,6 +90,9 @@ struct smtp_client_message {
 			      no DATA, no body */
 	bool ret_full, ret_hdrs;
 	struct span envid; /* not xtext; empty: none */
+	/* Said by XFORWARD where that is offered; a server that refuses it
+	 * gets the message all the same. NULL: nothing. */
+	const struct smtp_forward *forward;
 	/* Of each recipient, or NULL; said where DSN is offered. */
 	const struct smtp_client_dsn *dsn;
 };

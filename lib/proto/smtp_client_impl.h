@@ -42,7 +42,12 @@ struct smtp_client {
 	bool chunk_due;	   /* BDAT was said: WANT_BODY follows */
 
 	bool line_start, cr_pending; /* of the body */
+	struct buf forward; /* XFORWARD commands to be sent, by LF */
 };
+
+/* What stands behind the keyword in the offer; false if it is not offered. */
+bool smtp_client_find_offer(
+    const struct smtp_client *c, const char *keyword, struct span *out);
 
 /* Begins to send the message in hand, and goes on with it (the commands that
  * may be sent by now). */

@@ -184,11 +184,41 @@ next_command(struct smtp_client *c)
 void
 smtp_client_pump(struct smtp_client *c)
 {
-	if (c->m == NULL || c->fan || c->done_pending)
+	if (c->m == NULL || c->fan || c->done_pending ||
+	    c->stage == SMTP_STAGE_XFORWARD)
 		return;
 	while (c->sent < c->last && c->out.n < PIPELINE_HIGH &&
 	       (c->pipelining || c->sent == c->got))
 		next_command(c);
+}
+
+/* The next XFORWARD command, or what comes behind the last. */
+static void
+forward_next(struct smtp_client *c)
+{
+	const size_t lf = span_chr(buf_span(&c->forward), '\n');
+
+	if (lf == SIZE_MAX) {
+		c->stage = SMTP_STAGE_MAIL;
+		buf_reset(&c->forward);
+		return;
+	}
+	c->stage = SMTP_STAGE_XFORWARD;
+	buf_add(&c->out, span_slice(buf_span(&c->forward), 0, lf));
+	buf_str(&c->out, "\r\n");
+	buf_consume(&c->forward, lf + 1);
+}
+
+static void
+forward_begin(struct smtp_client *c)
+{
+	struct span offered;
+
+	buf_reset(&c->forward);
+	if (c->m->forward != NULL &&
+	    smtp_client_find_offer(c, "XFORWARD", &offered))
+		smtp_xforward_print(c->m->forward, offered, &c->forward);
+	forward_next(c);
 }
 
 /* An address that would break out of its command is not sent. Canonical ones
@@ -239,6 +269,8 @@ smtp_client_send(struct smtp_client *c, const struct smtp_client_message *m)
 		fan_out_own(
 		    c, "5.3.4", "message size exceeds size limit of server");
 	c->done_pending = c->fan;
+	if (!c->fan)
+		forward_begin(c);
 	smtp_client_pump(c);
 }
 
@@ -389,7 +421,10 @@ smtp_client_on_reply(struct smtp_client *c, const struct smtp_reply *r,
 		protocol_error(c, out);
 		return;
 	}
-	if (c->stage == SMTP_STAGE_MAIL && c->sent > 0) {
+	if (c->stage == SMTP_STAGE_XFORWARD) {
+		forward_next(c);
+		smtp_client_pump(c);
+	} else if (c->stage == SMTP_STAGE_MAIL && c->sent > 0) {
 		on_mail(c, r);
 	} else if (c->stage == SMTP_STAGE_RCPT && c->got < c->sent) {
 		on_rcpt(c, r, out);

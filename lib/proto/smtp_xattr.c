@@ -9,7 +9,7 @@
 #include "lib/proto/address.h"
 #include "lib/proto/xtext.h"
 
-enum { PROTO_MAX = 64, PORT_DIGITS = 5 };
+enum { PROTO_MAX = 64, PORT_DIGITS = 5, COMMAND_MAX = 500 };
 
 static bool
 hostname_ok(char *text)
@@ -215,4 +215,57 @@ const char *
 smtp_xattr_text(const struct smtp_xattrs *x, enum smtp_xattr a)
 {
 	return x->v[a].state == XATTR_TEXT ? x->v[a].text : NULL;
+}
+
+/* ---- saying it ---- */
+
+static bool
+offers(struct span offered, const char *name)
+{
+	struct span word;
+
+	while (span_token(&offered, " ", &word))
+		if (span_ieq(word, span_str(name)))
+			return true;
+	return false;
+}
+
+void
+smtp_xforward_print(const struct smtp_forward *f, struct span offered,
+    struct buf *out)
+{
+	const struct {
+		const char *name;
+		struct span value;
+	} all[] = {
+		{ "NAME", f->name }, { "ADDR", f->addr }, { "PORT", f->port },
+		{ "HELO", f->helo }, { "IDENT", f->ident },
+		{ "PROTO", f->proto }, { "SOURCE", f->source },
+	};
+	const size_t begin = out->n;
+	size_t line = begin;
+	struct buf one;
+
+	buf_init(&one, COMMAND_MAX - sizeof("XFORWARD"));
+	for (size_t i = 0; i < COUNT_OF(all); i++) {
+		if (!offers(offered, all[i].name))
+			continue;
+		buf_reset(&one);
+		buf_fmt(&one, " %s=", all[i].name);
+		if (all[i].value.n == 0 ||
+		    span_eq(all[i].value, SPAN("unknown")))
+			buf_str(&one, "[UNAVAILABLE]");
+		else
+			xtext_encode(all[i].value, &one);
+		if (!buf_ok(&one))
+			continue; /* nobody would believe it */
+		if (out->n == begin || out->n - line + one.n >= COMMAND_MAX) {
+			buf_str(out, out->n > begin ? "\n" : "");
+			line = out->n;
+			buf_str(out, "XFORWARD");
+		}
+		buf_add(out, buf_span(&one));
+	}
+	buf_str(out, out->n > begin ? "\n" : "");
+	buf_release(&one);
 }

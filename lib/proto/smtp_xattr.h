@@ -8,6 +8,7 @@
  * Values are checked, decoded and copied; nothing is allocated.
  */
 
+#include "lib/base/buf.h"
 #include "lib/proto/smtp_cmd.h"
 
 enum smtp_xattr {
@@ -50,6 +51,16 @@ enum parse smtp_xattr_parse(const struct smtp_cmd *cmd,
 
 /* The value, or NULL when it is absent or not available. */
 const char *smtp_xattr_text(const struct smtp_xattrs *x, enum smtp_xattr a);
+
+/* What is said of a client by XFORWARD; empty or "unknown": not known. */
+struct smtp_forward {
+	struct span name, addr, port, helo, ident, proto, source;
+};
+/* Appends the commands for those attributes that a server offers (the words
+ * behind XFORWARD in its reply to EHLO): lines that end in LF, of at most 500
+ * bytes each. */
+void smtp_xforward_print(const struct smtp_forward *f, struct span offered,
+    struct buf *out);
 
 /* The names as the reply to EHLO lists them, separated by spaces. */
 const char *smtp_xattr_names(enum smtp_verb verb);

@@ -78,6 +78,8 @@ play(const struct smtp_client_conf *conf, uint8_t flags, struct span in,
 	const struct smtp_client_dsn dsn[RCPTS] = {
 		{ .notify = 2, .orcpt = SPAN("rfc822;a+b@c") }
 	};
+	const struct smtp_forward forward = { .name = SPAN("a.test"),
+		.helo = SPAN("x y"), .source = SPAN("LOCAL") };
 	struct play p = { .c = smtp_client_new(conf) };
 
 	p.m = (struct smtp_client_message){ .sender = SPAN("s@y"),
@@ -88,6 +90,7 @@ play(const struct smtp_client_conf *conf, uint8_t flags, struct span in,
 		.smtputf8 = flags & 32,
 		.probe = (flags & 48) == 48,
 		.requiretls = flags & 64,
+		.forward = flags & 32 ? &forward : NULL,
 		.ret_hdrs = flags & 128,
 		.envid = SPAN("x=y"),
 		.dsn = dsn };

@@ -50,6 +50,35 @@ def test_one_connection_for_many_mails():
     mail.wait_for_log(r"conn_use=5, .*status=sent")
 
 
+def test_xforward_tells_who_the_client_was():
+    def reply(verb, _):
+        return "550 5.7.1 not from you" if verb == "XFORWARD" else None
+    mail.set_option("smtp_send_xforward_command", "yes")
+    for special in (None, reply):
+        with mail.Sink(offers=["PIPELINING", "XFORWARD NAME ADDR PORT PROTO "
+                               "HELO IDENT SOURCE"], reply=special) as sink:
+            relay_to(sink)
+            qid = mail.send(mail.text("forward", to=TO), TO)
+            cases.wait_for("the mail", lambda: sink.messages)
+            cases.equal([c for c in sink.commands if "XFORWARD" in c][0],
+                        "XFORWARD NAME=localhost ADDR=127.0.0.1 "
+                        "PORT=[UNAVAILABLE] HELO=%s IDENT=%s PROTO=ESMTP "
+                        "SOURCE=REMOTE" % (own_name(), qid))
+            assert "XFORWARD" in sink.commands[1], sink.commands
+    with mail.Sink() as sink:
+        relay_to(sink)
+        mail.send(mail.text("unoffered", to=TO), TO)
+        cases.wait_for("the mail", lambda: sink.messages)
+        assert "XFORWARD" not in " ".join(sink.commands)
+    mail.set_option("smtp_send_xforward_command", "no")
+
+
+def own_name():
+    """As smtplib calls itself."""
+    with mail.smtp() as s:
+        return s.local_hostname
+
+
 def test_starttls_where_offered():
     with mail.Sink(context=mail.server_tls()) as sink:
         relay_to(sink)

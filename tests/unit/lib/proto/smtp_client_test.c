@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <stdio.h>
 #include <cmocka.h>
 
 #include "lib/base/buf.h"
@@ -532,6 +533,61 @@ our_own_verdicts(void **state)
 	play_release(&p);
 }
 
+/* Before the message, a command at a time; refused or not. */
+static void
+tells_who_the_client_was(void **state)
+{
+	const struct smtp_forward forward = {
+		.name = SPAN("client.test"), .addr = SPAN("192.0.2.1"),
+		.helo = SPAN("a+b"), .proto = SPAN("ESMTP"),
+		.source = SPAN("REMOTE"),
+	};
+	static const struct {
+		const char *offer, *reply, *says;
+	} rows[] = {
+		{ "XFORWARD NAME ADDR PORT PROTO HELO SOURCE",
+		    "250 x\r\n",
+		    "XFORWARD NAME=client.test ADDR=192.0.2.1 "
+		    "PORT=[UNAVAILABLE] HELO=a+2Bb PROTO=ESMTP "
+		    "SOURCE=REMOTE\n" },
+		{ "XFORWARD ADDR IDENT", "550 no\r\n",
+		    "XFORWARD ADDR=192.0.2.1 IDENT=[UNAVAILABLE]\n" },
+		{ "XFORWARD NOTHING", "", "" },
+		{ "8BITMIME", "", "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		char in[400], wanted[400];
+		struct play p;
+
+		play_init(&p, &conf, 1);
+		p.m.forward = &forward;
+		p.m.body_8bit = false;
+		snprintf(in, sizeof(in), "220 x ESMTP\r\n250-x.test\r\n"
+		    "250 %s\r\n%s250 m\r\n250 r\r\n", rows[i].offer,
+		    rows[i].reply);
+		feed(&p, span_str(in));
+		snprintf(wanted, sizeof(wanted), "EHLO me.test\n%sMAIL "
+		    "FROM:<s@y.test>\nRCPT TO:<a@x.test>\nDATA\n",
+		    rows[i].says);
+		assert_string_equal(buf_cstr(&p.commands), wanted);
+		play_release(&p);
+	}
+	/* Each message says it anew; 421 ends all. */
+	struct play p;
+
+	play_init(&p, &conf, 1);
+	p.m.forward = &forward;
+	feed(&p, SPAN("220 x ESMTP\r\n250-x.test\r\n250 XFORWARD ADDR\r\n"
+	    "421 4.3.2 bye\r\n"));
+	assert_true(span_find(buf_span(&p.events), SPAN("0:4.3.2:")) !=
+	    SIZE_MAX);
+	assert_true(span_find(buf_span(&p.events), SPAN("done!;")) !=
+	    SIZE_MAX);
+	play_release(&p);
+}
+
 static void
 many_recipients_go_in_small_pieces(void **state)
 {
@@ -577,6 +633,7 @@ main(void)
 		cmocka_unit_test(sends_only_clean_lines),
 		cmocka_unit_test(our_own_verdicts),
 		cmocka_unit_test(many_recipients_go_in_small_pieces),
+		cmocka_unit_test(tells_who_the_client_was),
 	};
 
 	return cmocka_run_group_tests_name("smtp_client", tests, NULL, NULL);

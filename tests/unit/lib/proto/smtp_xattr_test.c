@@ -128,6 +128,40 @@ refuses_long_values(void **state)
 	assert_string_equal(why.text, "Error: attribute value too long");
 }
 
+static void
+prints_what_is_offered(void **state)
+{
+	static uint8_t letters[300];
+	struct smtp_forward f = { .name = SPAN("unknown"),
+		.addr = SPAN("192.0.2.1"), .helo = SPAN("a b=") };
+	struct span rest, line;
+	struct buf out;
+
+	(void)state;
+	buf_init(&out, 4000);
+	smtp_xforward_print(&f, SPAN(""), &out);
+	assert_string_equal(buf_cstr(&out), "");
+	smtp_xforward_print(&f, SPAN("helo  NAME x ADDR"), &out);
+	assert_string_equal(buf_cstr(&out),
+	    "XFORWARD NAME=[UNAVAILABLE] ADDR=192.0.2.1 HELO=a+20b+3D\n");
+	/* More than a line holds; what fits into none is left out. */
+	memset(letters, 'x', sizeof(letters));
+	f.name = f.addr = f.proto = span_of(letters, 300);
+	memset(letters + 200, '+', 100);
+	f.helo = span_of(letters + 10, 290);
+	buf_reset(&out);
+	f.name = f.addr = f.proto = span_of(letters, 200);
+	smtp_xforward_print(&f, SPAN("NAME ADDR PROTO HELO"), &out);
+	rest = buf_span(&out);
+	for (int i = 0; i < 2; i++) {
+		assert_true(span_token(&rest, "\n", &line));
+		assert_true(span_starts(line, SPAN("XFORWARD ")));
+		assert_true(line.n < 500);
+	}
+	assert_false(span_token(&rest, "\n", &line));
+	buf_release(&out);
+}
+
 int
 main(void)
 {
@@ -136,6 +170,7 @@ main(void)
 		cmocka_unit_test(reads_xforward),
 		cmocka_unit_test(refuses),
 		cmocka_unit_test(refuses_long_values),
+		cmocka_unit_test(prints_what_is_offered),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
