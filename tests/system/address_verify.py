@@ -16,40 +16,22 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "lib"))
 import cases  # noqa: E402
 import mail  # noqa: E402
+import verify_cases  # noqa: E402
 
 PROBE = "MAIL FROM:<double-bounce@%s>" % mail.DOMAIN
 SLOW = threading.Event()
 
 
-def answer(verb, line):
-    if verb != "RCPT":
-        return None
-    if "<no" in line:
-        return "550 5.1.1 no such user"
-    if "<later" in line:
-        return "450 4.2.0 come again"
-    if "<slow" in line:
-        SLOW.wait(cases.WAIT_S)
-    return None
-
-
-sink = mail.Sink(reply=answer)
+sink = mail.Sink(reply=verify_cases.answer(SLOW))
 dead = mail.Sink()
 dead.close()
 with open(os.path.join(mail.env("CHAPPE_CONFIG"), "transport"), "w") as f:
-    f.write("there.test smtp:[127.0.0.1]:%d\ndead.test smtp:[127.0.0.1]:%d\n"
-            "shut.test error:5.7.1 closed for good\n"
-            % (sink.port, dead.port))
+    f.write(verify_cases.transport(sink.port, dead.port))
 
 
 def ask(rcpt, sender=""):
-    """The reply to RCPT, or to MAIL if that is refused."""
-    with mail.smtp() as s:
-        s.ehlo()
-        code, text = s.docmd("MAIL FROM:<%s>" % sender)
-        if code == 250:
-            code, text = s.docmd("RCPT TO:<%s>" % rcpt)
-        return "%d %s" % (code, text.decode())
+    return verify_cases.ask(mail.HOST, int(mail.env("SMTP_PORT")), rcpt,
+                            sender)
 
 
 def probes(rcpt):
@@ -282,6 +264,7 @@ def test_killed_queue_manager_and_agent():
     SLOW.set()
     t.join()
     cases.equal(ask(rcpt), "250 2.1.5 Ok")
+    SLOW.clear()
     gone(result(rcpt).group(1))
 
 
@@ -296,6 +279,14 @@ def test_damaged_cache_is_only_lost():
     cases.equal(ask("good@there.test"), "250 2.1.5 Ok")
     cases.equal(probes("good@there.test"), before + 1)
     mail.wait_for_log(r"warning: address_verify_map: ")
+
+
+def test_replies_are_those_of_postfix():
+    mail.set_option("address_verify_poll_delay", "1s")
+    lines = verify_cases.wrong(mail.HOST, int(mail.env("SMTP_PORT")),
+                               dead.port)
+    SLOW.set()
+    assert not lines, "\n".join(lines)
 
 
 def test_nothing_was_ever_delivered():
