@@ -198,6 +198,7 @@ class Instance:
             "smtpd_tls_cert_file": os.path.join(self.tls, "localhost.pem"),
             "smtpd_tls_key_file": os.path.join(self.tls, "localhost.key"),
             "maillog_file": self.log,
+            "data_directory": os.path.join(self.dir, "data"),
         }
         if not self.privileged:
             aliases = "hash:" + os.path.join(self.conf, "aliases")

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-# instance: -o data_directory=$queue_directory/../data -o transport_maps=texthash:$config_directory/transport -o smtpd_relay_restrictions=permit_mynetworks,reject -o smtpd_recipient_restrictions=reject_unverified_recipient -o smtpd_sender_restrictions=reject_unverified_sender -o unverified_recipient_reject_code=550 -o address_verify_poll_delay=10s -o minimal_backoff_time=1s -o maximal_backoff_time=1s -o smtp_connection_cache_time_limit=0
+# instance: -o transport_maps=texthash:$config_directory/transport -o smtpd_relay_restrictions=permit_mynetworks,reject -o smtpd_recipient_restrictions=reject_unverified_recipient -o smtpd_sender_restrictions=reject_unverified_sender -o unverified_recipient_reject_code=550 -o address_verify_poll_delay=10s -o minimal_backoff_time=1s -o maximal_backoff_time=1s -o smtp_connection_cache_time_limit=0
 """Addresses are verified by probes: what the next hop, local delivery or the
 router says of an address is what the client hears, is remembered over
 restarts, and is never delivered, bounced or tried again."""
@@ -80,6 +80,7 @@ def test_good_recipient():
     qid, text = result("good@there.test").groups()
     cases.equal(text, "250 2.1.5 Ok")
     gone(qid)
+    cases.wait_for("QUIT", lambda: "QUIT" in sink.commands)
     verbs = [c.split()[0] for c in sink.commands]
     cases.equal(verbs, ["EHLO", "MAIL", "RCPT", "RSET", "QUIT"])
     assert sink.commands[1].startswith(PROBE), sink.commands
@@ -209,8 +210,7 @@ def test_restart_keeps_what_is_known():
     cases.equal(probes("good@there.test"), 1)
     cases.equal(probes("no@there.test"), 1)
     # It is a table like others.
-    table = os.path.join(os.path.dirname(mail.env("QUEUE_DIR")), "data",
-                         "verify_cache")
+    table = os.path.join(mail.env("INSTANCE_DIR"), "data", "verify_cache")
     text = cases.run(["postmap", "-q", "no@there.test",
                       "hash:" + table]).stdout
     cases.matches(text, r"^2:0:\d+:host 127\.0\.0\.1\[127\.0\.0\.1\] said: "
@@ -269,7 +269,7 @@ def test_killed_queue_manager_and_agent():
 
 
 def test_damaged_cache_is_only_lost():
-    path = os.path.join(os.path.dirname(mail.env("QUEUE_DIR")), "data",
+    path = os.path.join(mail.env("INSTANCE_DIR"), "data",
                         "verify_cache.gdbm")
     end("verify", signal.SIGTERM)
     cases.wait_for("the table", lambda: os.path.exists(path))
