@@ -3,8 +3,9 @@
 # instance: -o relayhost=[127.0.0.1]:1
 """Filters nobody here wrote, unpacked from Debian: opendkim signs and
 verifies (with a key in a name server of its own), clamav-milter finds what
-a signature made here describes, and a filter over libmilter (python3-milter)
-makes every modification that it can ask for."""
+a signature made here describes, rspamd's proxy refuses and marks what its test
+patterns say, and a filter over libmilter (python3-milter) makes every
+modification that it can ask for."""
 
 import atexit
 import os
@@ -26,7 +27,7 @@ import smtp_session as ss  # noqa: E402
 
 HERE = os.path.join(mail.env("INSTANCE_DIR"), "filters")
 os.mkdir(HERE, 0o755)
-NAMES = ("sign", "verify", "virus", "python")
+NAMES = ("sign", "verify", "virus", "spam", "python")
 PORTS = ports.Ports()
 AT = {name: PORTS.take() for name in NAMES}
 CHILDREN = []
@@ -221,6 +222,70 @@ def test_clamav_refuses():
               since)
 
 
+# ---- rspamd, whose proxy speaks the protocol by an engine of its own ----
+
+RSPAMD = """
+options {
+  pidfile = "@HERE@/rspamd.pid";
+  filters = "regexp";
+  enable_test_patterns = true;
+  url_tld = "@HERE@/tld";
+  tempdir = "@HERE@";
+  control_socket = "@HERE@/rspamd.control mode=0600";
+  dns { nameserver = ["127.0.0.1:1"]; }
+}
+logging { type = "file"; filename = "@HERE@/rspamd.log"; }
+actions { reject = 15; add_header = 6; }
+worker "rspamd_proxy" {
+  bind_socket = "127.0.0.1:@PORT@";
+  milter = yes;
+  count = 1;
+  spam_header = "X-Marked";
+  upstream "local" { default = yes; self_scan = yes; }
+}
+"""
+GTUBE = "%s*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
+
+
+def start_rspamd():
+    program = mail.partner("rspamd")
+    share = os.path.join(os.path.dirname(program), "..", "root", "usr",
+                         "share", "rspamd")
+    path("tld", "com\ntest\n")
+    conf = path("rspamd.conf", RSPAMD.replace("@HERE@", HERE).replace(
+        "@PORT@", str(AT["spam"])))
+    where = {name: HERE for name in ("CONFDIR", "LOCAL_CONFDIR", "DBDIR",
+                                     "RUNDIR", "LOGDIR")}
+    where.update(SHAREDIR=share, RULESDIR=share + "/rules",
+                 LUALIBDIR=share + "/lualib", PLUGINSDIR=share + "/plugins",
+                 WWWDIR=share + "/www")
+    start([program, "-f", "-i", "-c", conf] +
+          ["--var=%s=%s" % pair for pair in where.items()], AT["spam"])
+
+
+def test_rspamd_lets_pass():
+    word = ss.token()
+    cases.equal(send("spam", message(word))[0], 250)
+    raw = arrived(word)
+    assert b"X-Marked" not in raw, raw
+
+
+def test_rspamd_refuses():
+    since = len(ss.log())
+    code, text = send("spam", message(ss.token(), body=GTUBE % "XJS" +
+                                      "\r\n"))
+    cases.equal((code, text), (554, "5.7.1 Gtube pattern"))
+    ss.logged(r"milter-reject: END-OF-MESSAGE from localhost\[127.0.0.1\]: "
+              r"5.7.1 Gtube pattern; from=<a@elsewhere.test> to=<", since)
+
+
+def test_rspamd_marks():
+    word = ss.token()
+    cases.equal(send("spam", message(word, body=GTUBE % "YJS" + "\r\n"))[0],
+                250)
+    cases.matches(arrived(word).decode(), "^X-Marked: ")
+
+
 # ---- libmilter by python3-milter ----
 
 FILTER = '''
@@ -330,6 +395,7 @@ def test_libmilter_reply():
 
 DNS = start_opendkim()
 start_clamav()
+start_rspamd()
 start_python()
 PORT = more_smtpds.start({name: {
     "smtpd_milters": "inet:127.0.0.1:%d" % AT[name]} for name in NAMES})
