@@ -149,6 +149,8 @@ begin(struct session *s, int fd, const struct sockaddr *addr)
 	if (s->service->conf->smtpd_tls_wrappermode && addr != NULL) {
 		s->securing = true;
 		hello_secure(s);
+		if (smtp_server_closing(s->engine))
+			session_free(s); /* there is no certificate */
 		return;
 	}
 	session_greet(s);

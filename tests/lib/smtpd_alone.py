@@ -150,8 +150,8 @@ class Users:
 class Smtpd(ipc.Daemon):
     """One smtpd on an inet listener of its own."""
 
-    def __init__(self, house, tls, **more):
-        self.tls = tls
+    def __init__(self, house, tls, keyless=False, **more):
+        self.tls, self.keyless = tls, keyless
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=1000)
         self.port = self.listener.getsockname()[1]
         self.program, self.service, self.house = "smtpd", "smtp", house
@@ -166,7 +166,7 @@ class Smtpd(ipc.Daemon):
         fds = [keys.memory(os.urandom(240)),
                keys.memory(keys.encode((keys.CHAIN, "localhost", pem)))]
         control.send("MSG_TICKET_KEYS", fds=fds[:1])
-        control.send("MSG_KEYS", fds=fds[1:])
+        control.send("MSG_KEYS", fds=[] if self.keyless else fds[1:])
         for fd in fds:
             os.close(fd)
 
@@ -212,8 +212,8 @@ class Place:
             f.write(text)
         os.chmod(self.house.path(name), 0o644)
 
-    def smtpd(self, *overrides):
-        d = Smtpd(self.house, self.tls, overrides=overrides)
+    def smtpd(self, *overrides, **more):
+        d = Smtpd(self.house, self.tls, overrides=overrides, **more)
         self.daemons.append(d)
         return d
 

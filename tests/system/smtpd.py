@@ -357,6 +357,18 @@ def test_mechanisms_are_those_that_are_offered():
             s.login("alice", p.users.passwords["alice"])
 
 
+def test_without_a_certificate_nobody_waits():
+    with place() as p:
+        d = p.smtpd("smtpd_tls_wrappermode=yes", keyless=True)
+        begun = time.monotonic()
+        with socket.create_connection(("127.0.0.1", d.port), 30) as s:
+            said = s.makefile("rb").read()
+        cases.equal(said, b"", "in clear, where TLS is spoken")
+        assert time.monotonic() - begun < 20
+        cases.wait_for("the log", lambda: "no TLS certificate: closing " in
+                       p.log_text())
+
+
 def test_many_small_pieces_cost_little():
     # Each of these lines is a piece of its own to the engine.
     with place("message_size_limit=20000000") as p:
