@@ -445,6 +445,7 @@ session_free(struct session *s)
 	stage_end(s);
 	timer_free(&s->delay);
 	timer_free(&s->patience);
+	tls_ended(s);
 	stream_finish(&s->stream, FINISH_MS);
 	smtp_server_free(s->engine);
 	limits_release(s);

@@ -264,10 +264,15 @@ tidy_later(struct service *service)
 {
 	if (service->tidy == NULL)
 		service->tidy = timer_new(service->loop, on_tidy, service);
-	if (++service->untidy >= TIDY_COUNT)
-		on_tidy(service);
 	if (!timer_active(service->tidy))
 		timer_start(service->tidy, TIDY_MS);
+}
+
+void
+tls_ended(struct session *s)
+{
+	if (session_tls(s))
+		tidy_later(s->service);
 }
 
 /* Is a fingerprint in relay_clientcerts? Tables made from text have their
@@ -303,6 +308,8 @@ tls_established(struct session *s)
 	const struct smtpd_conf *c = s->service->conf;
 	struct tls_cert cert;
 
+	if (++s->service->untidy >= TIDY_COUNT)
+		on_tidy(s->service);
 	tidy_later(s->service);
 	s->tls_unsaid = true;
 	mem_free(s->ccert);

@@ -32,6 +32,9 @@ void tls_log(struct session *s);
 /* It failed; e: NULL when it took too long. */
 void tls_failed(struct session *s, const struct err *e);
 
+/* The session ends: what it held goes back to the system in a while. */
+void tls_ended(struct session *s);
+
 /* "\t(using TLSv1.3 ...)\r\n\t(Client ...)\r\n"; nothing without TLS. */
 void tls_received(const struct session *s, struct buf *out);
 
