@@ -63,7 +63,8 @@ PARAMS := $(wildcard */*_params.c)
 LIB_SRC := $(wildcard lib/*/*.c) $(PARAMS)
 UNIT := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*/*_test.c \
 	tests/unit/*/*/*_test.c))
-BENCH := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c))
+BENCH := $(B)/tests/bench/load
+BENCH_OBJS := $(patsubst %.c,$(B)/%.o,$(wildcard tests/bench/*.c))
 FUZZ := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/*_fuzz.c))
 
 LIB := $(B)/libchappe.a
@@ -142,8 +143,8 @@ fuzz-build: $(FUZZ)
 # ---- benches ----
 # Chappe beside Postfix, both private: see tests/bench/smtp.py, which also
 # says what needs root. CELL="accept-10x100-1k calls": only these.
-$(BENCH): $(B)/%: $(B)/%.o
-	$(CC) $(ALL_LDFLAGS) -o $@ $< -lssl -lcrypto
+$(BENCH): $(BENCH_OBJS)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lssl -lcrypto
 bench-build: $(BENCH)
 bench-smtp: deps-check
 	@$(MAKE) --no-print-directory -s MODE=release all bench-build
