@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "master/master.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -146,6 +148,78 @@ spawn(struct child *c, int control, struct err *e)
 	vector_free(&env);
 	mem_free(fds);
 	return ret;
+}
+
+static void
+check_argv(const struct plan *p, const char *dir, struct vector *v)
+{
+	push_copy(v, p->path);
+	push_copy(v, "-t");
+	push_copy(v, "-c");
+	push_copy(v, dir);
+	push_copy(v, "-n");
+	push_copy(v, p->name);
+	for (size_t i = 0; p->overrides[i] != NULL; i++) {
+		push_copy(v, "-o");
+		push_copy(v, p->overrides[i]);
+	}
+}
+
+static void
+read_all(int fd, struct buf *out)
+{
+	uint8_t part[4096];
+	ssize_t n;
+
+	while ((n = read(fd, part, sizeof(part))) > 0 ||
+	       (n < 0 && errno == EINTR))
+		if (n > 0)
+			buf_add(out, span_of(part, (size_t)n));
+}
+
+int
+child_check(
+    const struct plan *p, const char *dir, struct buf *out, struct err *e)
+{
+	struct vector argv = { 0 }, env = { 0 };
+	const size_t before = out->n;
+	char text[PROC_STATUS_TEXT];
+	int ends[2], status, rc;
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC) != 0)
+		return err_sys(e, "pipe");
+	check_argv(p, dir, &argv);
+	make_env(&env);
+	{
+		const int fds[] = { -1, -1, ends[1] };
+		const struct proc_spec spec = {
+			.path = p->path,
+			.argv = argv.items,
+			.env = env.items,
+			.fds = fds,
+			.fd_count = COUNT_OF(fds),
+			.prepare = become_user,
+			.arg = (void *)(uintptr_t)p,
+		};
+
+		rc = proc_spawn(&spec, &pid, e);
+	}
+	close(ends[1]);
+	if (rc == 0) {
+		read_all(ends[0], out);
+		rc = proc_wait(pid, &status, e);
+	}
+	close(ends[0]);
+	if (rc == 0 && status != 0 && out->n == before) {
+		proc_status_text(status, text);
+		buf_fmt(out, "%s: %s\n", p->name, text);
+	} else if (rc == 0 && status == 0) {
+		buf_truncate(out, before); /* warnings */
+	}
+	vector_free(&argv);
+	vector_free(&env);
+	return rc;
 }
 
 /* ---- messages ---- */

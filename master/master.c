@@ -425,6 +425,37 @@ check_plan(const struct plan *p, unsigned *faults)
 		print_fault(faults, &e);
 }
 
+/* What the programs find themselves: each fault once, though several services
+ * have it. */
+static void
+check_programs(
+    const struct config *config, const char *dir, unsigned *faults)
+{
+	struct buf said, one;
+	struct err e;
+
+	buf_init(&said, 1 << 20);
+	buf_init(&one, 1 << 16);
+	LIST_EACH(&config->plans, link)
+	{
+		const struct plan *p = CONTAINER_OF(link, struct plan, link);
+
+		buf_reset(&one);
+		if (access(p->path, X_OK) != 0)
+			continue; /* said already */
+		if (child_check(p, dir, &one, &e) != 0)
+			print_fault(faults, &e);
+		if (one.n == 0 ||
+		    span_find(buf_span(&said), buf_span(&one)) != SIZE_MAX)
+			continue;
+		buf_add(&said, buf_span(&one));
+		fwrite(one.p, 1, one.n, stderr);
+		++*faults;
+	}
+	buf_release(&said);
+	buf_release(&one);
+}
+
 static int
 check_only(const char *dir)
 {
@@ -446,6 +477,9 @@ check_only(const char *dir)
 	if (config != NULL)
 		LIST_EACH(&config->plans, link)
 	check_plan(CONTAINER_OF(link, struct plan, link), &faults);
+	/* Else they would all repeat it. */
+	if (config != NULL && faults == 0)
+		check_programs(config, real, &faults);
 	config_free(&config);
 	conf_free(&c);
 	return faults > 0 ? EXIT_FAILURE : EXIT_SUCCESS;

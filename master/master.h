@@ -176,6 +176,11 @@ struct master {
 };
 
 /* child.c */
+/* Has a plan's program look at its configuration (-t), as the user it will
+ * be. What is wrong is appended to out, a line each; nothing: it is right. -1:
+ * it could not be asked. */
+int child_check(
+    const struct plan *p, const char *dir, struct buf *out, struct err *e);
 int child_start(struct service *s, struct err *e);
 /* A child of this pid ended; false when it is none of ours. */
 bool child_ended(struct master *m, pid_t pid, int status);

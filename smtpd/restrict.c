@@ -542,6 +542,25 @@ const struct gate restrict_gate = {
 /* ---- start ---- */
 
 int
+restrictions_check(struct conf *c, const struct smtpd_conf *conf,
+    const struct common_conf *common, struct err *e)
+{
+	struct restrict_set *set = NULL;
+	struct maps *logins = NULL;
+	int rc = restrict_new(c, &conf->restrictions, common, &set, e);
+
+	if (rc == 0) {
+		rc = maps_open(conf->restrictions.smtpd_sender_login_maps,
+		    &logins, e);
+		if (rc != 0)
+			err_wrap(e, "smtpd_sender_login_maps");
+	}
+	maps_free(&logins);
+	restrict_free(&set);
+	return rc;
+}
+
+int
 restrictions_open(struct service *s, struct err *e)
 {
 	const struct restrict_conf *c = &s->conf->restrictions;

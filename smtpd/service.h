@@ -39,6 +39,10 @@ struct auth_rules {
 int auth_rules_open(const struct smtpd_conf *c, struct auth_rules *out,
     struct err *e);
 
+/* restrict.c: compiles the restriction lists, and forgets them. */
+int restrictions_check(struct conf *c, const struct smtpd_conf *conf,
+    const struct common_conf *common, struct err *e);
+
 struct service {
 	struct daemon *daemon;
 	struct loop *loop;

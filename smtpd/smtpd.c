@@ -31,6 +31,12 @@ verify(const struct daemon *d, struct err *e)
 }
 
 static int
+check(const struct daemon *d, struct err *e)
+{
+	return restrictions_check(daemon_conf(d), &conf, daemon_common(d), e);
+}
+
+static int
 start(struct daemon *d, struct err *e)
 {
 	return service_start(d, &conf, e);
@@ -92,6 +98,7 @@ static const struct daemon_spec spec = {
 	.params = smtpd_params,
 	.conf = &conf,
 	.verify = verify,
+	.check = check,
 	.sandbox = sandbox,
 	.start = start,
 	.client = service_client,

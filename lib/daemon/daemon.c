@@ -161,8 +161,12 @@ static int
 prepare(struct daemon *d, int argc, char *argv[], struct err *e)
 {
 	if (daemon_options_parse(argc, argv, &d->options, e) != 0 ||
-	    configure(d, e) != 0 || log_to_ring(d, e) != 0 ||
-	    inherit(d, e) != 0 || reduce(d, e) != 0 || confine(d, e) != 0)
+	    configure(d, e) != 0)
+		return -1;
+	if (d->options.test)
+		return d->spec->check != NULL ? d->spec->check(d, e) : 0;
+	if (log_to_ring(d, e) != 0 || inherit(d, e) != 0 ||
+	    reduce(d, e) != 0 || confine(d, e) != 0)
 		return -1;
 	return 0;
 }
@@ -212,7 +216,14 @@ daemon_main(const struct daemon_spec *spec, int argc, char *argv[])
 	d->program = program_find(spec->name);
 	BUG_ON(d->program == NULL);
 	log_set_tag(spec->name);
-	if (prepare(d, argc, argv, &e) != 0)
+	const int rc = prepare(d, argc, argv, &e);
+
+	if (d->options.test) {
+		if (rc != 0)
+			fprintf(stderr, "%s\n", e.text);
+		return rc != 0 ? EXIT_START : 0;
+	}
+	if (rc != 0)
 		log_fatal(EXIT_START, "%s", e.text);
 	if (spec->run != NULL)
 		return spec->run(d);

@@ -46,6 +46,9 @@ struct daemon_spec {
 	void *conf;                 /* filled from it */
 	/* Checks across parameters. Optional. */
 	int (*verify)(const struct daemon *d, struct err *e);
+	/* Compiles what start would of the configuration, without effects:
+	 * for chappe check, which runs the program with -t. Optional. */
+	int (*check)(const struct daemon *d, struct err *e);
 	/* Adds the paths and system calls it needs; the skeleton has added
 	 * what all need. Optional. */
 	void (*sandbox)(const struct daemon *d, struct sandbox *s);

@@ -25,6 +25,7 @@ struct daemon_options {
 	struct daemon_listener listeners[LISTENERS_MAX];
 	size_t listener_count;
 	int shared_fd; /* -1: none */
+	bool test;     /* -t: only look whether the configuration is right */
 	char *const *args;
 };
 

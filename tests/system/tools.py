@@ -81,6 +81,25 @@ def test_postmap():
                 "key\tvalue of it\n")
 
 
+def test_postmap_takes_files_in():
+    one, two = scratch("one", "first\n"), scratch("two", "second\0\n")
+    path = scratch("files", "key %s, %s\nbad /no/such/file\nplain %s\n" % (
+        one, two, one))
+    done = cases.run(["postmap", "-F", "hash:" + path])
+    cases.matches(done.stderr, "files, line 2: open /no/such/file: No such")
+    cases.equal(out("postmap", "-q", "plain", "hash:" + path), "Zmlyc3QK\n")
+    cases.equal(out("postmap", "-F", "-q", "key", "hash:" + path),
+                "first\n\nsecond\0\n\n")
+    cases.contains(out("postmap", "-F", "-s", "hash:" + path),
+                   "plain\tfirst\n")
+    out("postmap", "-q", "bad", "hash:" + path, status=1)
+    out("postmap", "hash:" + path)
+    done = cases.run(["postmap", "-F", "-q", "plain", "hash:" + path],
+                     status=1)
+    cases.contains(done.stderr, "is no base 64")
+    cases.run(["postalias", "-F", "hash:" + path], status=1)
+
+
 def test_postmap_is_seen_without_reload():
     path = scratch("virtual", "")
     os.chmod(path, 0o644)
@@ -137,6 +156,41 @@ def test_wrong_parameter_names_line_and_nearest():
     as_suite("chappe", "check")
     mail.send(mail.text("still up"))
     mail.wait_for_mail("still up")
+
+
+def test_check_compiles_restriction_lists():
+    with open(MAIN_CF) as f:
+        good = f.read()
+    for line, wanted in (
+            ("smtpd_client_restrictions = reject_nonsense",
+             "smtpd_client_restrictions: .*reject_nonsense"),
+            ("smtpd_recipient_restrictions = check_policy_service nowhere",
+             "smtpd_recipient_restrictions: .*nowhere"),
+            ("smtpd_relay_restrictions = permit",
+             "reject_unauth_destination"),
+            ("smtp_tls_loglevel = 1\nsmtpd_sender_login_maps = nonsense:x",
+             "smtpd_sender_login_maps: .*nonsense"),
+            ("smtpd_tls_protocols = TLSv9", "smtpd_tls_protocols: .*TLSv9")):
+        with open(MAIN_CF, "w") as f:
+            f.write(good + line + "\n")
+        done = as_suite("chappe", "check", status=1)
+        cases.matches(done.stderr, wanted)
+        # Once, though there are several of these services.
+        cases.equal(len(done.stderr.splitlines()), 1, done.stderr)
+    with open(MAIN_CF, "w") as f:
+        f.write(good)
+    # Of one service only.
+    path = os.path.join(mail.env("CHAPPE_CONFIG"), "master.cf")
+    with open(path) as f:
+        master = f.read()
+    with open(path, "a") as f:
+        f.write("127.0.0.1:10099 inet n - n - - smtpd\n"
+                "  -o smtpd_helo_restrictions=reject_odd\n")
+    done = as_suite("chappe", "check", status=1)
+    cases.matches(done.stderr, "smtpd_helo_restrictions: .*reject_odd")
+    with open(path, "w") as f:
+        f.write(master)
+    as_suite("chappe", "check")
 
 
 def test_wrong_service_names_line():
