@@ -22,6 +22,7 @@
 #include "lib/os/memfd.h"
 #include "lib/os/tls.h"
 #include "lib/os/tls_keys.h"
+#include "lib/proto/base64.h"
 
 /*
  * Certificates and keys: read here, checked here, handed out as one sealed
@@ -278,17 +279,34 @@ read_directory(struct reading *r, const char *dir)
 }
 
 /* ---- server names ---- */
+/* As postmap -F made it: what is in the files, instead of their names. */
+static bool
+holds_pem(struct span value, struct buf *out)
+{
+	return base64_decode(value, out) &&
+	       span_find(buf_span(out), SPAN("-----BEGIN ")) != SIZE_MAX;
+}
+
 static void
 on_name(void *arg, struct span key, struct span value, unsigned line)
 {
 	struct reading *r = arg;
 	char *files = span_dup(value);
+	struct buf pem;
+	struct err e;
 
 	(void)line;
+	buf_init(&pem, LIMIT_TABLE_VALUE);
+	const bool inside = holds_pem(value, &pem);
+
+	if (inside)
+		take_item(r, TLS_ITEM_NAME, key, &pem, &e);
+	buf_wipe(&pem);
 	for (char *c = files; *c != '\0'; c++)
 		if (*c == ',' || *c == ' ')
 			*c = '\t';
-	read_files(r, TLS_ITEM_NAME, key, files);
+	if (!inside)
+		read_files(r, TLS_ITEM_NAME, key, files);
 	mem_free(files);
 }
 

@@ -19,7 +19,7 @@ split(struct span row, struct buf *key, struct span *out_value)
 int
 main(int argc, char *argv[])
 {
-	static const struct table_tool tool = { split, "\t" };
+	static const struct table_tool tool = { split, "\t", true };
 
 	return table_tool_main(&tool, argc, argv);
 }

@@ -146,6 +146,16 @@ def test_server_names():
                     common, name)
     cases.equal(served("-noservername"), "localhost")
     smtp.logged(r"connection established from \S+ to one.test: TLS", start)
+    # What is in the files, in the table itself.
+    shutil.copy(path("names"), path("inside"))
+    cases.run(["postmap", "-F", "hash:" + path("inside")])
+    os.chmod(path("inside.gdbm"), 0o644)
+    os.unlink(path("inside"))
+    options(tls_server_sni_maps="hash:" + path("inside"))
+    for name, common in (("one.test", "one.test"),
+                         ("a.many.test", "many.test")):
+        cases.equal(served("-servername", name), common, name)
+    options(tls_server_sni_maps="texthash:" + path("names"))
     smtp.logged(r"TLS SNI other.test from \S+ not matched, using default "
                 r"chain$", start)
 

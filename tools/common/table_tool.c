@@ -12,6 +12,7 @@
 #include "lib/map/map.h"
 #include "lib/map/text_file.h"
 #include "lib/os/log.h"
+#include "lib/proto/base64.h"
 #include "tools/common/tool.h"
 
 struct options {
@@ -19,6 +20,7 @@ struct options {
 	const char *query, *delete; /* a key, or "-" for stdin */
 	bool dump, incremental, replace, ignore_duplicates;
 	bool keep_case, keep_root, plain_mode;
+	bool file_values; /* -F: values are files, in base 64 */
 };
 
 /* ---- names ----------------------------------------------------------------
@@ -72,12 +74,27 @@ read_key(char **line, size_t *size, struct span *out)
 }
 
 static void
+print_value(const struct options *o, struct span key, struct span value)
+{
+	struct buf files;
+
+	buf_init(&files, LIMIT_TABLE_VALUE);
+	if (o->file_values && !base64_decode(value, &files))
+		tool_fatal("the value of \"%s\" is no base 64: was the table "
+			   "made with -F?", log_quote(key, 200));
+	if (o->file_values)
+		value = buf_span(&files);
+	fwrite(value.p, 1, value.n, stdout);
+	putchar('\n');
+	buf_release(&files);
+}
+
+static void
 print_entry(const struct options *o, struct span key, struct span value)
 {
 	fwrite(key.p, 1, key.n, stdout);
 	fputs(o->tool->separator, stdout);
-	fwrite(value.p, 1, value.n, stdout);
-	putchar('\n');
+	print_value(o, key, value);
 }
 
 /* ---- -q -------------------------------------------------------------------
@@ -99,8 +116,7 @@ query_key(
 	if (r == MAP_FOUND && with_key) {
 		print_entry(o, key, buf_span(&value));
 	} else if (r == MAP_FOUND) {
-		fwrite(value.p, 1, value.n, stdout);
-		putchar('\n');
+		print_value(o, key, buf_span(&value));
 	}
 	buf_release(&folded);
 	buf_release(&value);
@@ -258,20 +274,58 @@ copy_old(struct build *b, bool must_exist)
 	mem_free(index);
 }
 
+/* What the files that a value names hold, in base 64. NULL, or what is
+ * wrong. */
+static const char *
+read_values(struct span names, struct buf *out)
+{
+	static char why[sizeof(((struct err *)0)->text)];
+	struct buf all, one;
+	struct span name;
+	struct err e;
+
+	buf_init(&all, LIMIT_TABLE_VALUE);
+	why[0] = '\0';
+	while (why[0] == '\0' && span_token(&names, ", \t\r\n", &name)) {
+		char *path = span_dup(name);
+
+		if (all.n > 0)
+			buf_byte(&all, '\n');
+		if (text_file_read(path, LIMIT_TABLE_VALUE, &one, NULL, &e) !=
+		    0)
+			snprintf(why, sizeof(why), "%s", e.text);
+		else
+			buf_add(&all, buf_span(&one));
+		buf_release(&one);
+		mem_free(path);
+	}
+	base64_encode(buf_span(&all), out);
+	if (why[0] == '\0' && !(buf_ok(&all) && buf_ok(out)))
+		snprintf(why, sizeof(why), "the files are too long");
+	buf_release(&all);
+	return why[0] != '\0' ? why : NULL;
+}
+
 static void
 add_row(struct build *b, struct span row, unsigned line, struct buf *key)
 {
-	struct buf folded;
+	struct buf folded, files;
 	struct span value;
 	struct err e;
 	bool duplicate = false;
 
+	buf_init(&files, LIMIT_TABLE_VALUE);
 	buf_reset(key);
 	const char *why = row.p[0] == ' ' || row.p[0] == '\t'
 			      ? "the line continues nothing"
 			      : b->o->tool->split(row, key, &value);
+	if (why == NULL && b->o->file_values) {
+		why = read_values(value, &files);
+		value = buf_span(&files);
+	}
 	if (why != NULL) {
 		tool_warning("%s, line %u: %s", b->from, line, why);
+		buf_release(&files);
 		return;
 	}
 	buf_init(&folded, LIMIT_TABLE_VALUE);
@@ -285,6 +339,7 @@ add_row(struct build *b, struct span row, unsigned line, struct buf *key)
 		tool_warning("%s.gdbm: duplicate entry: \"%s\"",
 		    text_path(b->spec), log_quote(buf_span(&folded), 200));
 	buf_release(&folded);
+	buf_release(&files);
 }
 
 static void
@@ -392,7 +447,7 @@ static bool delete (const struct options *o, char *const *tables)
 static noreturn void
 usage(void)
 {
-	tool_fatal("usage: %s [-finNoprsuUvw] [-c config_dir] [-d key] "
+	tool_fatal("usage: %s [-fFinNoprsuUvw] [-c config_dir] [-d key] "
 		   "[-q key] [map_type:]file...",
 	    tool_name());
 }
@@ -402,7 +457,7 @@ read_options(struct options *o, int argc, char *argv[])
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "c:d:finNopq:rsuUvw")) != -1)
+	while ((c = getopt(argc, argv, "c:d:fFinNopq:rsuUvw")) != -1)
 		switch (c) {
 		case 'c':
 			(void)tool_conf_dir(optarg);
@@ -412,6 +467,11 @@ read_options(struct options *o, int argc, char *argv[])
 			break;
 		case 'f':
 			o->keep_case = true;
+			break;
+		case 'F':
+			if (!o->tool->file_values)
+				usage();
+			o->file_values = true;
 			break;
 		case 'i':
 			o->incremental = true;

@@ -17,6 +17,7 @@ struct table_tool {
 	const char *(*split)(struct span row, struct buf *key,
 	    struct span *out_value);
 	const char *separator; /* between key and value when printed */
+	bool file_values;      /* has -F */
 };
 
 /* The whole command; returns its exit status. */
