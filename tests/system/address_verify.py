@@ -20,9 +20,18 @@ import verify_cases  # noqa: E402
 
 PROBE = "MAIL FROM:<double-bounce@%s>" % mail.DOMAIN
 SLOW = threading.Event()
+GONE = set()  # addresses that do not exist any more
 
 
-sink = mail.Sink(reply=verify_cases.answer(SLOW))
+
+
+def answer(verb, line, usual=verify_cases.answer(SLOW)):
+    if verb == "RCPT" and line[9:-1] in GONE:
+        return "550 5.1.1 no more"
+    return usual(verb, line)
+
+
+sink = mail.Sink(reply=answer)
 dead = mail.Sink()
 dead.close()
 with open(os.path.join(mail.env("CHAPPE_CONFIG"), "transport"), "w") as f:
@@ -279,6 +288,90 @@ def test_damaged_cache_is_only_lost():
     cases.equal(ask("good@there.test"), "250 2.1.5 Ok")
     cases.equal(probes("good@there.test"), before + 1)
     mail.wait_for_log(r"warning: address_verify_map: ")
+
+
+def test_client_that_does_not_wait():
+    rcpt = "slow.six@there.test"
+    with mail.smtp() as s:
+        s.ehlo()
+        s.docmd("MAIL FROM:<>")
+        s.send(b"RCPT TO:<%s>\r\n" % rcpt.encode())
+        cases.wait_for("the probe", lambda: probes(rcpt))
+        s.close()
+    SLOW.set()
+    gone(result(rcpt).group(1))
+    SLOW.clear()
+    cases.equal(ask(rcpt), "250 2.1.5 Ok")
+    cases.equal(probes(rcpt), 1)
+
+
+def test_refreshing():
+    """What is known is asked about again after a while, while it counts; and
+    one failure does not undo it."""
+    rcpt = "turns@there.test"
+
+    def asked_again():
+        cases.equal(ask(rcpt), "250 2.1.5 Ok")
+        return probes(rcpt) > before
+
+    cases.equal(ask(rcpt), "250 2.1.5 Ok")
+    mail.set_option("address_verify_positive_refresh_time", "0s")
+    before = probes(rcpt)
+    cases.wait_for("another probe", asked_again)
+    GONE.add(rcpt)
+    before = probes(rcpt)
+    cases.wait_for("another probe", asked_again)
+    gone(result(rcpt, "undeliverable").group(1))
+    cases.equal(ask(rcpt), "250 2.1.5 Ok")
+    # Until it has expired.
+    mail.set_option("address_verify_positive_expire_time", "0s")
+    cases.wait_for("the end of it", lambda: ask(rcpt) == (
+        "550 5.1.1 <%s>: Recipient address rejected: undeliverable address: "
+        "host 127.0.0.1[127.0.0.1] said: 550 5.1.1 no more (in reply to RCPT "
+        "TO command)" % rcpt))
+    mail.set_option("address_verify_positive_expire_time", "1d")
+    mail.set_option("address_verify_positive_refresh_time", "1d")
+
+
+def test_without_negative_cache():
+    mail.set_option("address_verify_negative_cache", "no")
+    for n in (1, 2):
+        cases.contains(ask("no.again@there.test"), "550 5.1.1 ")
+        cases.equal(probes("no.again@there.test"), n)
+    mail.set_option("address_verify_negative_cache", "yes")
+
+
+def test_other_ways_for_probes():
+    rcpt = "x@elsewhere.test"
+    mail.set_option("address_verify_default_transport",
+                    "smtp:[127.0.0.1]:%d" % sink.port)
+    mail.set_option("address_verify_sender", "asks@there.test")
+    mail.set_option("address_verify_sender_ttl", "1d")
+    cases.equal(ask(rcpt), "250 2.1.5 Ok")
+    cases.equal(probes(rcpt), 1)
+    last = [c for c in sink.commands if c.startswith("MAIL")][-1]
+    cases.matches(last, r"^MAIL FROM:<asks\w+@there\.test>")
+    mail.set_option("address_verify_sender", "<>")
+    cases.equal(ask("y@elsewhere.test"), "250 2.1.5 Ok")
+    last = [c for c in sink.commands if c.startswith("MAIL")][-1]
+    cases.matches(last, r"^MAIL FROM:<>")
+    mail.set_option("soft_bounce", "yes")
+    cases.contains(ask("no.soft@there.test"), "undeliverable address")
+    mail.set_option("soft_bounce", "no")
+
+
+def test_limit_of_probes():
+    mail.set_option("address_verify_pending_request_limit", "1")
+    t = threading.Thread(target=ask, args=("slow.seven@there.test",))
+    t.start()
+    cases.wait_for("the probe", lambda: probes("slow.seven@there.test"))
+    cases.contains(ask("other@there.test"), "verification in progress")
+    cases.equal(probes("other@there.test"), 0)
+    SLOW.set()
+    t.join()
+    SLOW.clear()
+    cases.equal(ask("other@there.test"), "250 2.1.5 Ok")
+    mail.set_option("address_verify_pending_request_limit", "5000")
 
 
 def test_replies_are_those_of_postfix():
