@@ -12,9 +12,10 @@
 #include <cmocka.h>
 
 #include "lib/base/mem.h"
+#include "tests/unit/lib/mail/conf_dir.h"
 
 struct fixture {
-	char dir[64];
+	struct conf_dir dir;
 	struct conf *conf;
 	struct common_conf common;
 	struct checks_tables *t;
@@ -40,37 +41,16 @@ out(void *arg, struct span bytes)
 
 /* The parameters come from lines, the tables "pcre:A" and on from tables. */
 static void
-load(struct fixture *f, const char *const *lines, size_t n,
-    const char *const *tables)
-{
-	static const char *const names[] = { "A", "B", "C", "D" };
-	char dir[] = "/tmp/checks_test.XXXXXX";
-	struct err e;
-	FILE *file;
-
-	assert_non_null(mkdtemp(dir));
-	assert_int_equal(chdir(dir), 0);
-	file = fopen("main.cf", "w");
-	assert_non_null(file);
-	fclose(file);
-	for (size_t i = 0; tables[i] != NULL; i++) {
-		file = fopen(names[i], "w");
-		assert_non_null(file);
-		fputs(tables[i], file);
-		fclose(file);
-	}
-	assert_int_equal(conf_load(dir, lines, n, &f->conf, &e), 0);
-	assert_int_equal(conf_fill(f->conf, common_params, &f->common, &e), 0);
-	snprintf(f->dir, sizeof(f->dir), "%s", dir);
-}
-
-static void
 set_up(struct fixture *f, const char *const *lines, size_t n,
     const char *const *tables)
 {
+	static const char *const names[] = { "A", "B", "C", "D" };
 	struct err e;
 
-	load(f, lines, n, tables);
+	conf_dir_open(&f->dir, "");
+	for (size_t i = 0; tables[i] != NULL; i++)
+		conf_dir_file(&f->dir, names[i], tables[i]);
+	f->conf = conf_dir_load(&f->dir, lines, n, &f->common);
 	assert_int_equal(checks_open(&f->common, &f->t, &e), 0);
 	buf_init(&f->said, 10000);
 	buf_init(&f->out, 10000);
@@ -79,12 +59,7 @@ set_up(struct fixture *f, const char *const *lines, size_t n,
 static void
 tear_down(struct fixture *f)
 {
-	static const char *const names[] = { "A", "B", "C", "D", "main.cf" };
-
-	for (size_t i = 0; i < COUNT_OF(names); i++)
-		unlink(names[i]);
-	assert_int_equal(chdir("/"), 0);
-	rmdir(f->dir);
+	conf_dir_close(&f->dir);
 	checks_free(&f->t);
 	conf_free(&f->conf);
 	buf_release(&f->said);
@@ -198,11 +173,11 @@ parts_inherit_header_checks(void **state)
 {
 	static const char *const lines[] = { "myhostname=h.test",
 		"mydomain=test", "header_checks=pcre:/nonexistent/table" };
-	static const char *const tables[] = { NULL };
 	struct fixture f = { 0 };
 
 	(void)state;
-	load(&f, lines, COUNT_OF(lines), tables);
+	conf_dir_open(&f.dir, "");
+	f.conf = conf_dir_load(&f.dir, lines, COUNT_OF(lines), &f.common);
 	assert_string_equal(f.common.mime_header_checks,
 	    "pcre:/nonexistent/table");
 	assert_string_equal(f.common.nested_header_checks,

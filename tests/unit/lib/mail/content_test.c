@@ -12,9 +12,10 @@
 #include <cmocka.h>
 
 #include "lib/base/mem.h"
+#include "tests/unit/lib/mail/conf_dir.h"
 
 struct fixture {
-	char dir[64];
+	struct conf_dir dir;
 	struct conf *conf;
 	struct common_conf common;
 	struct router *router;
@@ -33,31 +34,18 @@ static const char *const without_tables[] = { "myhostname=mx.ours.example",
 	"mydomain=ours.example", "myorigin=ours.example",
 	"mydestination=ours.example", "alias_maps=" };
 
-static void
-write_table(const char *name, const char *text)
-{
-	FILE *f = fopen(name, "w");
-
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
-}
-
 static struct fixture *
 begin(const char *const *lines, size_t n)
 {
 	struct fixture *f = MEM_NEW(f);
 	struct err e;
 
-	snprintf(f->dir, sizeof(f->dir), "/tmp/content_test.XXXXXX");
-	assert_non_null(mkdtemp(f->dir));
-	assert_int_equal(chdir(f->dir), 0);
-	write_table("main.cf", "");
-	write_table("header", "/^X-Old:/ REPLACE To: old@ours.example\n"
-			      "/^X-No:/ REJECT no\n/^X-Gone:/ IGNORE\n");
-	write_table("body", "/^bad$/ WARN bad\n");
-	assert_int_equal(conf_load(f->dir, lines, n, &f->conf, &e), 0);
-	assert_int_equal(conf_fill(f->conf, common_params, &f->common, &e), 0);
+	conf_dir_open(&f->dir, "");
+	conf_dir_file(&f->dir, "header",
+	    "/^X-Old:/ REPLACE To: old@ours.example\n"
+	    "/^X-No:/ REJECT no\n/^X-Gone:/ IGNORE\n");
+	conf_dir_file(&f->dir, "body", "/^bad$/ WARN bad\n");
+	f->conf = conf_dir_load(&f->dir, lines, n, &f->common);
 	assert_int_equal(router_open(f->conf, NULL, &f->router, &e), 0);
 	assert_int_equal(
 	    content_rules_open(&f->common, f->router, &f->rules, &e), 0);
@@ -72,11 +60,7 @@ end(struct fixture *f)
 	content_rules_free(&f->rules);
 	router_free(&f->router);
 	conf_free(&f->conf);
-	unlink("main.cf");
-	unlink("header");
-	unlink("body");
-	assert_int_equal(chdir("/"), 0);
-	rmdir(f->dir);
+	conf_dir_close(&f->dir);
 	buf_release(&f->out);
 	buf_release(&f->said);
 	mem_free(f);

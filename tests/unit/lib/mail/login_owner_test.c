@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "lib/base/mem.h"
+#include "tests/unit/lib/mail/conf_dir.h"
 
 static const char *const settings[] = {
 	"myhostname=mx.ours.example",
@@ -32,7 +33,7 @@ static const char *const settings[] = {
 };
 
 struct fixture {
-	char dir[64];
+	struct conf_dir dir;
 	struct conf *conf;
 	struct router *r;
 };
@@ -41,18 +42,10 @@ static int
 set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	char path[128];
 	struct err e;
 
-	snprintf(f->dir, sizeof(f->dir), "/tmp/login_owner.XXXXXX");
-	if (mkdtemp(f->dir) == NULL)
-		return -1;
-	snprintf(path, sizeof(path), "%s/main.cf", f->dir);
-	FILE *file = fopen(path, "w");
-	fputs("# nothing\n", file);
-	fclose(file);
-	if (conf_load(f->dir, settings, COUNT_OF(settings), &f->conf, &e) != 0)
-		return -1;
+	conf_dir_open(&f->dir, "# nothing\n");
+	f->conf = conf_dir_load(&f->dir, settings, COUNT_OF(settings), NULL);
 	conf_add_params(f->conf, common_params);
 	if (router_open(f->conf, NULL, &f->r, &e) != 0)
 		return -1;
@@ -64,13 +57,10 @@ static int
 tear_down(void **state)
 {
 	struct fixture *f = *state;
-	char path[128];
 
 	router_free(&f->r);
 	conf_free(&f->conf);
-	snprintf(path, sizeof(path), "%s/main.cf", f->dir);
-	unlink(path);
-	rmdir(f->dir);
+	conf_dir_close(&f->dir);
 	free(f);
 	return 0;
 }

@@ -12,13 +12,9 @@
 
 #include <cmocka.h>
 
-#include <poll.h>
-#include <pthread.h>
-
 #include "lib/base/mem.h"
 #include "lib/mail/milter_run.h"
-#include "lib/os/sock.h"
-#include "lib/os/work.h"
+#include "tests/unit/lib/mail/peer_thread.h"
 
 /*
  * One filter in a thread of its own, on a UNIX socket, that continues at each
@@ -26,10 +22,6 @@
  * shows.
  */
 
-static char dir[] = "/tmp/chappe-milter-test-XXXXXX";
-static char path[100];
-static struct loop *loop;
-static int listener = -1;
 static char odd_step, odd_answer; /* "at RCPT: r" */
 static char last_step;		  /* after which it hangs up */
 static unsigned rcpts;		  /* that it adds beside the first */
@@ -79,23 +71,11 @@ get(int fd, uint8_t *p, size_t n)
 	return true;
 }
 
-/* The listener does not block; the client may not have come yet. */
-static int
-wait_for_client(void)
-{
-	struct pollfd p = { .fd = listener, .events = POLLIN };
-	int fd;
-
-	while ((fd = accept(listener, NULL, NULL)) < 0)
-		poll(&p, 1, 1000);
-	return fd;
-}
-
 static void *
 filter(void *arg)
 {
 	static const uint8_t options[12] = { 0, 0, 0, 6, 0, 0, 1, 0xff };
-	const int fd = wait_for_client();
+	const int fd = peer_accept();
 	static const uint8_t many[200] = "<";
 	static uint8_t data[70000];
 	uint8_t head[5];
@@ -205,12 +185,9 @@ asks_from_beginning_to_end(void **state)
 	struct milter_list *list;
 	struct milter_client *c;
 	struct asked a = { 0 }, got;
-	pthread_t thread;
 
 	(void)state;
-	assert_int_equal(
-	    sock_listen_unix(path, SOCK_STREAM, 0600, &listener, NULL), 0);
-	assert_int_equal(pthread_create(&thread, NULL, filter, NULL), 0);
+	peer_start(filter);
 	odd_step = 'R';
 	odd_answer = 'r';
 	c = client(&list);
@@ -243,11 +220,9 @@ asks_from_beginning_to_end(void **state)
 	assert_null(c);
 	loop_later(loop, (loop_later_fn)loop_stop, loop);
 	loop_run(loop); /* says QUIT */
-	pthread_join(thread, NULL);
+	peer_stop();
 	milter_list_free(&list);
 	milter_mail_free(&m);
-	close(listener);
-	unlink(path);
 }
 
 /* Everything up to the end of the message, with one filter; *out_mail is the
@@ -262,11 +237,8 @@ whole_message(const char *default_action, size_t size,
 	struct asked got = { 0 };
 	struct milter_list *list;
 	struct milter_client *c;
-	pthread_t thread;
 
-	assert_int_equal(
-	    sock_listen_unix(path, SOCK_STREAM, 0600, &listener, NULL), 0);
-	assert_int_equal(pthread_create(&thread, NULL, filter, NULL), 0);
+	peer_start(filter);
 	odd_step = 0;
 	c = client_with(default_action, &list);
 	milter_client_connect(c, SPAN("n"), MILTER_FAMILY_INET, 1,
@@ -281,10 +253,8 @@ whole_message(const char *default_action, size_t size,
 	milter_client_message(c, m, answered, &got);
 	*a = wait_for(&got);
 	milter_client_free(&c);
-	pthread_join(thread, NULL);
+	peer_stop();
 	milter_list_free(&list);
-	close(listener);
-	unlink(path);
 	*out_mail = m;
 }
 
@@ -394,26 +364,6 @@ macros_of_local_mail(void **state)
 	}
 }
 
-static int
-begin(void **state)
-{
-	(void)state;
-	if (mkdtemp(dir) == NULL)
-		return -1;
-	snprintf(path, sizeof(path), "%s/sock", dir);
-	loop = loop_new();
-	return 0;
-}
-
-static int
-end(void **state)
-{
-	(void)state;
-	work_finish(loop);
-	loop_free(&loop);
-	return rmdir(dir);
-}
-
 int
 main(void)
 {
@@ -425,5 +375,5 @@ main(void)
 		cmocka_unit_test(macros_of_local_mail),
 	};
 
-	return cmocka_run_group_tests_name("milter_client", tests, begin, end);
+	return cmocka_run_group_tests_name("milter_client", tests, peer_begin, peer_end);
 }

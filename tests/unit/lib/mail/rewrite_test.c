@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "lib/base/mem.h"
+#include "tests/unit/lib/mail/conf_dir.h"
 
 struct fixture {
 	struct conf *conf;
@@ -23,19 +24,11 @@ struct fixture {
 static void
 load(struct fixture *f, const char *const *lines, size_t n)
 {
-	char dir[] = "/tmp/rewrite_test.XXXXXX", path[100];
-	struct err e;
-	FILE *file;
+	struct conf_dir dir;
 
-	assert_non_null(mkdtemp(dir));
-	snprintf(path, sizeof(path), "%s/main.cf", dir);
-	file = fopen(path, "w");
-	assert_non_null(file);
-	fclose(file);
-	assert_int_equal(conf_load(dir, lines, n, &f->conf, &e), 0);
-	assert_int_equal(conf_fill(f->conf, common_params, &f->common, &e), 0);
-	unlink(path);
-	rmdir(dir);
+	conf_dir_open(&dir, "");
+	f->conf = conf_dir_load(&dir, lines, n, &f->common);
+	conf_dir_close(&dir);
 }
 
 static const char *const lines[] = { "myhostname=mx.ours.example",

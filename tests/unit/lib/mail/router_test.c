@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "lib/base/mem.h"
+#include "tests/unit/lib/mail/conf_dir.h"
 #include "lib/queue/queue.h"
 
 /* ---- a configuration of inline tables -------------------------------------
@@ -34,7 +35,7 @@ static const char *const base[] = {
 enum { TRACE = 0x1234 };
 
 struct fixture {
-	char dir[64];
+	struct conf_dir dir;
 	struct conf *conf;
 	struct router *r;
 	/* users */
@@ -100,15 +101,9 @@ static int
 set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	char path[128];
 
-	snprintf(f->dir, sizeof(f->dir), "/tmp/router_test.XXXXXX");
-	if (mkdtemp(f->dir) == NULL)
-		return -1;
-	snprintf(path, sizeof(path), "%s/main.cf", f->dir);
-	FILE *file = fopen(path, "w");
-	fputs("# nothing\n\nvirtual_alias_domains = alias.example\n", file);
-	fclose(file);
+	conf_dir_open(&f->dir,
+	    "# nothing\n\nvirtual_alias_domains = alias.example\n");
 	f->users = "alice bob carol@virtual.example full!";
 	users.ctx = f;
 	*state = f;
@@ -119,13 +114,10 @@ static int
 tear_down(void **state)
 {
 	struct fixture *f = *state;
-	char path[128];
 
 	router_free(&f->r);
 	conf_free(&f->conf);
-	snprintf(path, sizeof(path), "%s/main.cf", f->dir);
-	unlink(path);
-	rmdir(f->dir);
+	conf_dir_close(&f->dir);
 	free(f);
 	return 0;
 }
@@ -144,8 +136,8 @@ start(struct fixture *f, const char *const *more)
 		all[n++] = *more;
 	router_free(&f->r);
 	conf_free(&f->conf);
-	if (conf_load(f->dir, all, n, &f->conf, &e) < 0 ||
-	    router_open(f->conf, &users, &f->r, &e) < 0)
+	f->conf = conf_dir_load(&f->dir, all, n, NULL);
+	if (router_open(f->conf, &users, &f->r, &e) < 0)
 		fail_msg("%s", e.text);
 }
 
@@ -543,7 +535,7 @@ a_failing_table_is_temporary(void **state)
 	struct err e;
 	conf_free(&f->conf);
 	router_free(&f->r);
-	assert_int_equal(conf_load(f->dir, bad, 1, &f->conf, &e), 0);
+	assert_int_equal(conf_load(f->dir.path, bad, 1, &f->conf, &e), 0);
 	assert_int_equal(router_open(f->conf, &users, &f->r, &e), -1);
 	assert_string_equal(e.text, "transport_maps: \"nonsense\" is not a "
 				    "table: write type:name");
@@ -563,7 +555,7 @@ says_which_line_decided(void **state)
 	router_resolve(
 	    f->r, SPAN("y@alias.example"), ROUTER_CHECK_USER, 0, note, &s);
 	snprintf(expected, sizeof(expected),
-	    "virtual_alias_domains %s/main.cf:3", f->dir);
+	    "virtual_alias_domains %s/main.cf:3", f->dir.path);
 	assert_string_equal(s.reason, expected);
 	router_resolve(f->r, SPAN("x@alias.example"), 0, 0, note, &s);
 	assert_string_equal(s.reason,

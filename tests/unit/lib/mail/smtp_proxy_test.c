@@ -12,38 +12,17 @@
 
 #include <cmocka.h>
 
-#include <poll.h>
-#include <pthread.h>
-
 #include "lib/base/buf.h"
 #include "lib/base/mem.h"
-#include "lib/os/sock.h"
-#include "lib/os/work.h"
+#include "tests/unit/lib/mail/peer_thread.h"
 
-static char dir[] = "/tmp/chappe-proxy-test-XXXXXX";
-static char path[100];
-static struct loop *loop;
-static int listener = -1;
 static struct buf heard;
 static enum { FINE, CLOSES, EARLY } manner; /* of the proxy, after 354 */
 
-/* The listener does not block; the client may not have come yet. */
-static int
-wait_for_client(void)
-{
-	struct pollfd p = { .fd = listener, .events = POLLIN };
-	int fd;
-
-	while ((fd = accept(listener, NULL, NULL)) < 0)
-		poll(&p, 1, 1000);
-	return fd;
-}
-
-/* Greets, answers each line with 250 but DATA, and the final dot. */
 static void *
 proxy(void *arg)
 {
-	const int fd = wait_for_client();
+	const int fd = peer_accept();
 	FILE *f = fdopen(fd, "r+");
 	char line[1000];
 	bool data = false;
@@ -92,15 +71,12 @@ talks(void **state)
 	struct smtp_proxy_place *place;
 	struct smtp_proxy *p;
 	char name[120];
-	pthread_t thread;
 
 	(void)state;
 	buf_init(&heard, 10000);
 	snprintf(name, sizeof(name), "unix:%s", path);
 	assert_int_equal(smtp_proxy_place_open(name, "/", &place, NULL), 0);
-	assert_int_equal(
-	    sock_listen_unix(path, SOCK_STREAM, 0600, &listener, NULL), 0);
-	assert_int_equal(pthread_create(&thread, NULL, proxy, NULL), 0);
+	peer_start(proxy);
 	p = smtp_proxy_open(loop, NULL, place, 30000, 0, replied, NULL);
 	loop_run(loop);
 	assert_int_equal(code, 220);
@@ -120,15 +96,13 @@ talks(void **state)
 	assert_null(p);
 	loop_later(loop, (loop_later_fn)loop_stop, loop);
 	loop_run(loop);
-	pthread_join(thread, NULL);
+	peer_stop();
 	assert_string_equal(buf_cstr(&heard),
 	    "EHLO x\r\nDATA\r\nA: 1\r\n"
 	    "\r\n..dot\r\n...\r\nend\r\n.\r\nQUIT\r\n");
 	buf_release(&heard);
 	milter_mail_free(&m);
 	smtp_proxy_place_free(&place);
-	close(listener);
-	unlink(path);
 }
 
 static bool
@@ -159,14 +133,11 @@ does_not_hear_it_all(void)
 	struct smtp_proxy *p;
 	size_t sum = 0;
 	char name[120];
-	pthread_t thread;
 
 	buf_init(&heard, 1000);
 	snprintf(name, sizeof(name), "unix:%s", path);
 	assert_int_equal(smtp_proxy_place_open(name, "/", &place, NULL), 0);
-	assert_int_equal(
-	    sock_listen_unix(path, SOCK_STREAM, 0600, &listener, NULL), 0);
-	assert_int_equal(pthread_create(&thread, NULL, proxy, NULL), 0);
+	peer_start(proxy);
 	p = smtp_proxy_open(loop, NULL, place, 30000, 0, replied, NULL);
 	loop_run(loop);
 	milter_mail_feed(m, SPAN("A: 1\r\n\r\n"));
@@ -183,12 +154,10 @@ does_not_hear_it_all(void)
 	milter_mail_send(m, &(struct milter_mail_sink){ take, taken, &sum });
 	loop_run(loop);
 	assert_int_equal(sum, 8 + 4000000);
-	pthread_join(thread, NULL);
+	peer_stop();
 	milter_mail_free(&m);
 	smtp_proxy_place_free(&place);
 	buf_release(&heard);
-	close(listener);
-	unlink(path);
 }
 
 static void
@@ -252,26 +221,6 @@ places(void **state)
 	}
 }
 
-static int
-begin(void **state)
-{
-	(void)state;
-	if (mkdtemp(dir) == NULL)
-		return -1;
-	snprintf(path, sizeof(path), "%s/sock", dir);
-	loop = loop_new();
-	return 0;
-}
-
-static int
-end(void **state)
-{
-	(void)state;
-	work_finish(loop);
-	loop_free(&loop);
-	return rmdir(dir);
-}
-
 int
 main(void)
 {
@@ -283,5 +232,5 @@ main(void)
 		cmocka_unit_test(places),
 	};
 
-	return cmocka_run_group_tests_name("smtp_proxy", tests, begin, end);
+	return cmocka_run_group_tests_name("smtp_proxy", tests, peer_begin, peer_end);
 }
