@@ -21,7 +21,7 @@ msg_begin(struct msg_out *m, enum msg_type type, uint32_t id, uint64_t trace)
 void
 msg_out_release(struct msg_out *m)
 {
-	buf_release(&m->bytes);
+	buf_wipe(&m->bytes); /* it may hold a password */
 	m->fd_count = 0;
 }
 

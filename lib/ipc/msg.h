@@ -33,6 +33,7 @@ struct msg_out {
  * for a notice, else the number the answer will carry. */
 void msg_begin(struct msg_out *m, enum msg_type type, uint32_t id,
     uint64_t trace);
+/* Its bytes are overwritten. */
 void msg_out_release(struct msg_out *m);
 void msg_put(struct msg_out *m, enum msg_field f, struct span s);
 void msg_put_str(struct msg_out *m, enum msg_field f, const char *s);

@@ -128,7 +128,20 @@ read_some(struct stream *s)
 	buf_consume(&s->in, s->in_at);
 	s->in_at = 0;
 	buf_add(&s->in, span_of(chunk, n));
+	if (tls && n <= SECRET_MAX)
+		explicit_bzero(chunk, n);
 	return true;
+}
+
+/* What came under TLS may be a password, if it is short. */
+static void
+release_input(struct stream *s)
+{
+	if (s->security == SEC_TLS && s->in.cap <= SECRET_MAX)
+		buf_wipe(&s->in);
+	else
+		buf_release(&s->in);
+	s->in_at = 0;
 }
 
 /* Decrypted bytes that no event of the socket will announce. */
@@ -250,10 +263,8 @@ service(struct stream *s, int events)
 		send_output(s, events);
 	if (stream_alive(s) && s->ssl != NULL)
 		tls_wire_push(s->ssl);
-	if (stream_alive(s) && stream_held(s) == 0) {
-		buf_release(&s->in);
-		s->in_at = 0;
-	}
+	if (stream_alive(s) && stream_held(s) == 0)
+		release_input(s);
 	if (stream_alive(s) &&
 	    ((s->security == SEC_ASKED && s->plain_left == 0) ||
 		(hidden_input(s) && !s->paused && room(s) > 0)))

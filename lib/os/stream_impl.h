@@ -14,6 +14,7 @@
 
 enum {
 	CHUNK = 65536,	    /* bytes read in one go */
+	SECRET_MAX = 4096,  /* what is longer is no password */
 	TLS_RECORD = 16384, /* RFC 8446 5.1 */
 };
 

@@ -4,11 +4,13 @@
 fails, and when clients behave oddly."""
 # timeout: 240
 
+import base64
 import contextlib
 import os
 import re
 import smtplib
 import socket
+import ssl
 import stat
 import sys
 import time
@@ -355,6 +357,45 @@ def test_mechanisms_are_those_that_are_offered():
                 r"warning: unknown\[127.0.0.1\]: SASL PLAIN authentication "
                 r"failed: ", p.log_text()))
             s.login("alice", p.users.passwords["alice"])
+
+
+def memory_of(pid):
+    """All of the process's own memory that can be read."""
+    with open("/proc/%d/maps" % pid) as f:
+        areas = [line.split() for line in f]
+    with open("/proc/%d/mem" % pid, "rb", 0) as f:
+        for area in areas:
+            if "w" not in area[1]:
+                continue
+            begin, end = (int(n, 16) for n in area[0].split("-"))
+            if end - begin > 1 << 30:
+                continue  # a sanitizer's
+            f.seek(begin)
+            try:
+                yield f.read(end - begin)
+            except OSError:
+                pass  # a guard
+
+
+def test_a_password_is_not_kept():
+    if os.geteuid() != 0:
+        raise cases.Skip("only root may read a daemon's memory")
+    with place("smtpd_sasl_auth_enable=yes",
+               "smtpd_sasl_mechanisms=PLAIN") as p:
+        context = ssl.create_default_context(
+            cafile=os.path.join(p.tls, "ca.pem"))
+        password = p.users.passwords["alice"].encode()
+        coded = base64.b64encode(b"\0alice\0" + password)
+        with smtplib.SMTP("localhost", p.daemon.port,
+                          timeout=cases.WAIT_S) as s:
+            s.starttls(context=context)
+            s.login("alice", password.decode())
+            cases.equal(s.noop()[0], 250)
+            all_of_it = list(memory_of(p.daemon.process.pid))
+        assert any(b"client" in m or b"alice" in m for m in all_of_it)
+        for secret in (password, coded[9:]):
+            cases.equal(sum(secret in m for m in all_of_it), 0,
+                        "places that hold it")
 
 
 def test_without_a_certificate_nobody_waits():
