@@ -25,6 +25,7 @@ struct journal {
 	uint64_t generation;
 	struct segment file;
 	struct buf records;
+	size_t carried; /* of them, those of the segment before */
 	bool flush, broken;
 	struct err e;
 	/* the flush that nobody waits for */
@@ -33,7 +34,7 @@ struct journal {
 	uint64_t write_ms;  /* when the write under way began */
 	struct work flush_work;
 	bool flushing, flush_failed;
-	int flush_fd;
+	struct journal_segment *flush_of; /* of which segment */
 	uint64_t flush_generation;
 	struct err flush_e;
 	uint64_t flushed; /* all before this place is durable, */
@@ -46,6 +47,7 @@ struct journal {
 	struct err sync_e;
 };
 
+static void change_segment(struct journal *j);
 static void start_write(struct journal *j);
 
 /* ---- a segment of our own ---- */
@@ -54,7 +56,8 @@ on_again(void *arg)
 {
 	struct journal *j = arg;
 
-	start_write(j);
+	if (j->now == NULL)
+		change_segment(j);
 }
 
 /* What was written to the last one and is not known to be durable stands in
@@ -93,6 +96,7 @@ segment_came(
 	j->at = JOURNAL_RECORDS;
 	buf_reset(&j->records);
 	write_again(j);
+	j->carried = j->records.n;
 	j->generation = s->file.head.generation;
 	j->flushed = JOURNAL_RECORDS;
 	buf_reset(&j->kept);
@@ -181,17 +185,24 @@ write_done(struct work *work)
 		/* The steps are tried again by their owners. */
 		log_warning(
 		    NULL, "the queue manager's journal: %s", j->e.text);
+		buf_add(&j->kept,
+		    span_slice(buf_span(&j->records), 0, j->carried));
 		buf_reset(&j->records);
+		j->carried = 0;
 		j->broken = false;
+		j->now->bad = true;
 		change_segment(j);
 		steps_over(j);
 		return;
 	}
+	j->carried = 0;
 	buf_add(&j->kept, buf_span(&j->records));
 	j->at += j->records.n;
 	buf_reset(&j->records);
 	if (j->oldest_ms == 0)
 		j->oldest_ms = j->write_ms;
+	if (j->now->bad)
+		change_segment(j);
 	plan_flush(j);
 	steps_over(j);
 }
@@ -264,7 +275,7 @@ run_flush(struct work *work)
 {
 	struct journal *j = CONTAINER_OF(work, struct journal, flush_work);
 
-	j->flush_failed = fs_datasync(j->flush_fd, &j->flush_e) != 0;
+	j->flush_failed = fs_datasync(j->flush_of->file.fd, &j->flush_e) != 0;
 }
 
 static void
@@ -273,19 +284,20 @@ flush_done(struct work *work)
 	struct journal *j = CONTAINER_OF(work, struct journal, flush_work);
 
 	j->flushing = false;
+	j->flush_of->bad |= j->flush_failed;
 	if (j->flush_generation != j->generation) {
 		/* All of it stands in another segment now. */
 		plan_flush(j);
 		start_write(j);
 		return;
 	}
-	if (j->flush_failed) {
-		/* What the disk has of it is not known. */
-		log_warning(NULL, "the queue manager's journal: %s",
-		    j->flush_e.text);
-		if (j->busy)
-			timer_start(j->flush_timer, FLUSH_MS);
-		else
+	/* What the disk has of it is not known, even if this flush went well
+	 * after another one: all of it goes into a new segment. */
+	if (j->flush_of->bad) {
+		if (j->flush_failed)
+			log_warning(NULL, "the queue manager's journal: %s",
+			    j->flush_e.text);
+		if (!j->busy && j->now == j->flush_of)
 			change_segment(j);
 		return;
 	}
@@ -305,7 +317,7 @@ on_flush_timer(void *arg)
 	j->flushing = true;
 	j->oldest_ms = 0;
 	j->flush_to = j->at;
-	j->flush_fd = j->now->file.fd;
+	j->flush_of = j->now;
 	j->flush_generation = j->generation;
 	j->flush_work = (struct work){ .run = run_flush, .done = flush_done };
 	work_submit(j->q->loop, WORK_FLUSH, &j->flush_work);
@@ -317,7 +329,8 @@ static bool
 is_old(const struct journal *j, const struct journal_segment *s)
 {
 	return s != j->now && !s->free && !s->asking && s->over &&
-	       s->file.head.owner == JOURNAL_QMGR;
+	       s->file.head.owner == JOURNAL_QMGR &&
+	       !(j->flushing && j->flush_of == s);
 }
 
 static bool

@@ -112,6 +112,7 @@ struct message {
 	struct list seg_link;
 	uint64_t seg_at;
 	bool rebuilt; /* from its record */
+	bool unsure;  /* a flush of its file failed: the disk has what it has */
 	bool suspect; /* an agent says that its content is damaged */
 	bool moved;   /* to deferred/, and that is not flushed */
 	struct log_ctx log;
@@ -224,6 +225,8 @@ void foreign_release(struct qmgr *q);
 void delivery_release(struct rcpt *r);
 
 /* ---- start and acceptors (start.c) ---- */
+/* Which slots have a living process: a bit set. */
+void slots_living(struct qmgr *q, uint8_t out[32]);
 int qmgr_recover(struct qmgr *q, struct err *e);
 void qmgr_scan(struct qmgr *q, enum queue_dir dir, int slot);
 void qmgr_expect_pids(struct qmgr *q, struct msg_in *m);

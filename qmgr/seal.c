@@ -4,6 +4,7 @@
 #include "lib/base/mem.h"
 #include "qmgr/reserve.h"
 #include "qmgr/segments.h"
+#include "qmgr/settle_steps.h"
 
 enum { BATCH = 64 };
 
@@ -11,7 +12,7 @@ struct item {
 	struct message *m;
 	struct queue_id id;
 	enum queue_dir dir;
-	bool sealed;
+	bool sealed, unsure;
 	struct err e;
 };
 
@@ -27,7 +28,11 @@ struct seal_batch {
 static bool
 move_one(struct queue *q, struct item *item)
 {
-	if (queue_flush(q, item->id, item->dir, &item->e) != 0)
+	if (item->unsure && item->dir == QUEUE_INCOMING &&
+	    settle_renew(item->m, &item->e) != 0)
+		return false;
+	item->unsure = queue_flush(q, item->id, item->dir, &item->e) != 0;
+	if (item->unsure)
 		return false;
 	if (item->dir == QUEUE_INCOMING) {
 		if (queue_rename(q, item->id, QUEUE_INCOMING, QUEUE_ACTIVE,
@@ -75,6 +80,7 @@ seal_done(struct work *work)
 		struct message *m = item->m;
 
 		m->dir = item->dir;
+		m->unsure = item->unsure;
 		if (item->sealed) {
 			m->moved = false;
 			segment_left(m);
@@ -101,7 +107,8 @@ seal_add(struct qmgr *q, struct seal_batch **batch, struct message *m)
 	}
 	m->busy = true;
 	b->items[b->count++] =
-	    (struct item){ .m = m, .id = m->sched.id, .dir = m->dir };
+	    (struct item){ .m = m, .id = m->sched.id, .dir = m->dir,
+		.unsure = m->unsure };
 	if (b->count == BATCH)
 		seal_start(batch);
 }

@@ -1,48 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "qmgr/segments.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
 #include "qmgr/reserve.h"
-#include "qmgr/seal.h"
 
 enum {
 	TICK_MS = 250,
-	CHECK_MS = 5000, /* at the latest after its oldest record */
 	RETRY_MS = 1000, /* when the disk did not take it */
 	OWN = 4,	 /* segments of qmgr beyond the limit */
 };
-
-/* ---- who lives ---- */
-void
-slots_living(struct qmgr *q, uint8_t out[32])
-{
-	char *path = mem_printf(
-	    "%s/pid/slots", daemon_common(q->daemon)->queue_directory);
-	const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-
-	mem_free(path);
-	/* When it can't be read all may live: nothing is taken from them. */
-	memset(out, fd < 0 && errno != ENOENT ? 0xff : 0, 32);
-	for (int i = 0; fd >= 0 && i < QUEUE_SLOTS; i++) {
-		struct flock lock = {
-			.l_type = F_WRLCK,
-			.l_whence = SEEK_SET,
-			.l_start = i,
-			.l_len = 1,
-		};
-
-		if (fcntl(fd, F_OFD_GETLK, &lock) != 0 ||
-		    lock.l_type != F_UNLCK)
-			out[i / 8] |= (uint8_t)(1U << i % 8);
-	}
-	if (fd >= 0)
-		close(fd);
-}
 
 static bool
 slot_lives(struct qmgr *q, uint32_t slot)
@@ -83,19 +52,13 @@ find(struct qmgr *q, uint32_t number, uint64_t generation)
 	return NULL;
 }
 
-static void
+void
 segment_drop(struct journal_segment *s)
 {
 	list_remove(&s->link);
 	s->q->segment_count--;
 	segment_close(&s->file);
 	mem_free(s);
-}
-
-void
-segment_release(struct journal_segment *s)
-{
-	s->free = true;
 }
 
 /* ---- a segment for somebody ---- */
@@ -140,12 +103,12 @@ acquire_failed(struct acquire *a)
 		reserve_use(a->q, &a->e);
 	s->file = a->file;
 	s->asking = false;
-	if (!a->make) {
-		s->free = true;
-	} else {
-		/* Without a head the next start removes what is left. */
+	/* Without a head the next start removes what is left of a new one. */
+	s->bad = true;
+	if (a->make)
 		segment_drop(s);
-	}
+	else
+		segment_release(s);
 	a->fn(a->arg, NULL, -1, &a->e);
 	mem_free(a);
 }
@@ -293,6 +256,7 @@ on_segment_full(struct request *r, struct msg_in *in, void *arg)
 		return -1;
 	if (s != NULL && end >= JOURNAL_RECORDS && end <= s->file.head.size) {
 		s->full_at = end;
+		s->bad |= msg_has(in, F_DAMAGED);
 		s->over = s->told >= end && !s->scanning;
 		segment_go_on(s);
 	}
@@ -533,105 +497,7 @@ segments_lost(struct conn *c)
 	}
 }
 
-/* ---- checkpoints ---- */
-void
-segment_left(struct message *m)
-{
-	struct journal_segment *s = m->seg;
-
-	list_remove(&m->seg_link);
-	m->seg = NULL;
-	if (s != NULL && s->checking)
-		segment_go_on(s);
-}
-
-static void
-run_mark(struct work *work)
-{
-	struct journal_segment *s =
-	    CONTAINER_OF(work, struct journal_segment, work);
-
-	s->failed = segment_head(&s->next, &s->e) != 0;
-}
-
-static void
-mark_done(struct work *work)
-{
-	struct journal_segment *s =
-	    CONTAINER_OF(work, struct journal_segment, work);
-
-	s->heading = s->checking = false;
-	if (s->failed) {
-		log_warning(NULL, "journal segment %lu: %s",
-		    (unsigned long)s->file.head.number, s->e.text);
-		/* Its next head has another sequence number all the same. */
-		s->file.head.sequence = s->next.head.sequence;
-		s->retry_ms = now_ms() + RETRY_MS;
-		return;
-	}
-	s->file.head = s->next.head;
-	segment_go_on(s);
-}
-
-static void
-move_mark(struct journal_segment *s)
-{
-	s->heading = true;
-	s->next = s->file;
-	s->next.head.mark = s->target;
-	s->next.head.bound_us = (uint64_t)s->q->bound_us;
-	s->work = (struct work){ .run = run_mark, .done = mark_done };
-	work_submit(s->q->loop, WORK_FLUSH, &s->work);
-}
-
-/* Are all before the target sealed or finished? Those that are not, and that
- * nobody is busy with, are sealed. */
-static bool
-seal_rest(struct journal_segment *s)
-{
-	struct seal_batch *b = NULL;
-	bool done = s->holds == 0;
-
-	LIST_EACH(&s->live, link)
-	{
-		struct message *m =
-		    CONTAINER_OF(link, struct message, seg_link);
-
-		if (m->seg_at >= s->target)
-			continue;
-		done = false;
-		if (!m->busy)
-			seal_add(s->q, &b, m);
-	}
-	seal_start(&b);
-	return done;
-}
-
-void
-segment_go_on(struct journal_segment *s)
-{
-	const uint64_t now = now_ms();
-
-	if (s->free || s->asking || s->heading || now < s->retry_ms ||
-	    s->file.head.owner == JOURNAL_QMGR)
-		return;
-	if (!s->checking && s->told > s->file.head.mark &&
-	    (s->over || now >= s->oldest_ms + CHECK_MS)) {
-		s->checking = true;
-		s->target = s->told;
-		s->oldest_ms = 0;
-	}
-	if (s->checking) {
-		if (seal_rest(s))
-			move_mark(s);
-		return;
-	}
-	if (s->over && !s->scanning && s->told == s->file.head.mark) {
-		s->owner = NULL;
-		s->free = true;
-	}
-}
-
+/* ---- from time to time ---- */
 static void
 look_after(struct journal_segment *s)
 {
@@ -696,6 +562,9 @@ segments_start(struct qmgr *q, struct queue_recovery *r)
 
 		s->told = from->end;
 		s->oldest_ms = now_ms();
+		/* What the disk said about it to an earlier qmgr, and will not
+		 * say again, is not known. */
+		s->bad = true;
 		/* qmgr's: journal.c says when they are not needed. */
 		s->over = s->file.head.owner == JOURNAL_QMGR;
 		from->segment.fd = -1;

@@ -18,6 +18,7 @@ struct journal_segment {
 	struct segment file;
 	struct conn *owner; /* who writes it, if connected */
 	bool free;
+	bool bad; /* the disk refused something: it is not used again */
 	bool over;	   /* nothing more is written to it */
 	bool asking;	   /* being headed for its next use */
 	uint64_t told;	   /* the records before this place are known */
@@ -49,8 +50,10 @@ typedef void (*segment_fn_ready)(
     void *arg, struct journal_segment *s, int fd, const struct err *e);
 void segment_acquire(
     struct qmgr *q, uint32_t owner, segment_fn_ready fn, void *arg);
-/* Not needed any more. */
+/* Not needed any more: free, or removed if it is bad. */
 void segment_release(struct journal_segment *s);
+/* There is no such file any more. */
+void segment_drop(struct journal_segment *s);
 
 /* A process said which segments it holds. */
 void segments_claim(struct conn *c, struct msg_in *in);
@@ -71,8 +74,5 @@ void segment_go_on(struct journal_segment *s);
 
 /* Is every record of that slot's segments known? */
 bool segments_settled(struct qmgr *q, uint32_t slot);
-
-/* Which slots have a living process. */
-void slots_living(struct qmgr *q, uint8_t out[32]);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "lib/base/mem.h"
 #include "lib/queue/record.h"
@@ -133,18 +134,52 @@ move_to_deferred(struct message *m)
 	return 0;
 }
 
+int
+settle_renew(struct message *m, struct err *e)
+{
+	int fd;
+
+	if (queue_rebuild(m->q->queue, &m->seg->file, m->seg_at, m->sched.id,
+		true, e) != 0)
+		return -1;
+	if (m->open == NULL || m->open->fd < 0)
+		return 0;
+	/* Marks go into the new one. */
+	if (queue_open_file(m->q->queue, QUEUE_INCOMING, m->sched.id, O_RDWR,
+		&fd, e) != 0)
+		return -1;
+	BUG_ON(dup3(fd, m->open->fd, O_CLOEXEC) < 0);
+	close(fd);
+	return 0;
+}
+
+static int
+make_sure(struct message *m)
+{
+	return m->unsure && m->dir == QUEUE_INCOMING ? settle_renew(m, &m->e) :
+						       0;
+}
+
+static int
+flush_unsealed(struct message *m)
+{
+	if (m->dir != QUEUE_INCOMING)
+		return 0;
+	m->unsure = queue_message_sync(m->open, &m->e) != 0;
+	return m->unsure ? -1 : 0;
+}
+
 /* Marks, notes, and the move to where it waits: sealed. */
 static void
 run_defer(struct work *work)
 {
 	struct message *m = CONTAINER_OF(work, struct message, work);
 
-	m->step_failed = open_to_write(m) != 0 || write_marks(m) != 0 ||
+	m->step_failed = make_sure(m) != 0 || open_to_write(m) != 0 ||
+			 write_marks(m) != 0 ||
 			 queue_message_notes(m->open, m->notes, m->note_count,
 			     m->next_try_s, &m->e) != 0 ||
-			 (m->dir == QUEUE_INCOMING &&
-			     queue_message_sync(m->open, &m->e) != 0) ||
-			 move_to_deferred(m) != 0;
+			 flush_unsealed(m) != 0 || move_to_deferred(m) != 0;
 }
 
 /* ---- and back on the loop ---- */

@@ -38,6 +38,12 @@ void settle_corrupt(struct message *m);
  * anew with the marks it has, and tried at once. */
 void settle_rebuild(struct message *m);
 
+/* A flush of its file, in incoming/, failed. Another one may go well and mean
+ * nothing, since the kernel drops what it could not write: so the file is made
+ * anew from the record (m->seg), with its marks. Blocks; in a thread, while
+ * the message is busy. */
+int settle_renew(struct message *m, struct err *e);
+
 /* Nothing is written: it waits until then (the scheduler's time, ms). */
 void settle_wait(struct message *m, uint64_t due_ms);
 

@@ -20,7 +20,7 @@ spare_wanted(const struct message *m)
 {
 	const struct conn *c = m->q->acceptors[queue_id_slot(m->sched.id)];
 
-	return c != NULL && m->dir == QUEUE_INCOMING && !m->moved &&
+	return c != NULL && m->dir == QUEUE_INCOMING && !m->moved && !m->unsure &&
 	       m->open != NULL && m->open->content_size <= SPARE_CONTENT &&
 	       c->spare_count < SPARES_WAIT && c->spare_all < SPARES_MAX;
 }

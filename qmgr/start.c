@@ -2,7 +2,9 @@
 #include "qmgr/segments.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
@@ -19,6 +21,33 @@ enum {
 	GRACE_MS = 2000,	 /* for agents of an earlier qmgr to report */
 	INCOMING_MS = 15 * 1000, /* for acceptors of an earlier qmgr to come */
 };
+
+/* ---- who lives ---- */
+void
+slots_living(struct qmgr *q, uint8_t out[32])
+{
+	char *path = mem_printf(
+	    "%s/pid/slots", daemon_common(q->daemon)->queue_directory);
+	const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	mem_free(path);
+	/* When it can't be read all may live: nothing is taken from them. */
+	memset(out, fd < 0 && errno != ENOENT ? 0xff : 0, 32);
+	for (int i = 0; fd >= 0 && i < QUEUE_SLOTS; i++) {
+		struct flock lock = {
+			.l_type = F_WRLCK,
+			.l_whence = SEEK_SET,
+			.l_start = i,
+			.l_len = 1,
+		};
+
+		if (fcntl(fd, F_OFD_GETLK, &lock) != 0 ||
+		    lock.l_type != F_UNLCK)
+			out[i / 8] |= (uint8_t)(1U << i % 8);
+	}
+	if (fd >= 0)
+		close(fd);
+}
 
 /* ---- scanning a directory in a thread ---- */
 struct found {

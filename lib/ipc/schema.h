@@ -139,7 +139,7 @@
 	X(F_HEAD, 170)     /* bytes: a queue file up to its content */         \
 	X(F_HELD, 105)     /* group: F_SEGMENT F_GENERATION */                 \
 	X(F_CONTENT_CRC, 106) /* u64: CRC-32C of the content */                \
-	X(F_DAMAGED, 107)  /* u64: 1: the content does not fit that */         \
+	X(F_DAMAGED, 107)  /* u64: 1: the content does not fit; disk refused */ \
 	X(F_USER, 60)      /* text: login name */                              \
 	X(F_FOUND, 61)     /* u64: 1 yes */                                    \
 	X(F_UID, 62)       /* u64 */                                           \

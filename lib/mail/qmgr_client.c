@@ -152,7 +152,8 @@ want_segment(void *arg)
 
 /* When qmgr is not there it finds out by itself. */
 static void
-segment_full(void *arg, uint32_t number, uint64_t generation, uint64_t end)
+segment_full(void *arg, uint32_t number, uint64_t generation, uint64_t end,
+    bool refused)
 {
 	struct qmgr_client *q = arg;
 	struct msg_out m;
@@ -161,6 +162,8 @@ segment_full(void *arg, uint32_t number, uint64_t generation, uint64_t end)
 	msg_put_u64(&m, F_SEGMENT, number);
 	msg_put_u64(&m, F_GENERATION, generation);
 	msg_put_u64(&m, F_PLACE, end);
+	if (refused)
+		msg_put_u64(&m, F_DAMAGED, 1);
 	client_notify(q->client, &m);
 	msg_out_release(&m);
 }

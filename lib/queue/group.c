@@ -145,16 +145,16 @@ on_again(void *arg)
 		ask(g);
 }
 
-/* Nothing more goes into this segment. */
+/* Nothing more goes into this segment; refused: the disk did not take it. */
 static void
-give_back(struct group *g)
+give_back(struct group *g, bool refused)
 {
 	const struct queue_segment old = g->now;
 
 	if (old.fd < 0)
 		return;
 	close(old.fd);
-	g->ops->full(g->arg, old.number, old.generation, g->at);
+	g->ops->full(g->arg, old.number, old.generation, g->at, refused);
 	g->now = g->next;
 	g->at = JOURNAL_RECORDS;
 	g->next.fd = -1;
@@ -169,7 +169,7 @@ batch_done(struct work *work)
 
 	g->busy = false;
 	if (g->broken)
-		give_back(g);
+		give_back(g, true);
 	else
 		g->at = g->end;
 	g->broken = false;
@@ -215,7 +215,7 @@ fill_batch(struct group *g)
 		if (!fits(g, taken, entry)) {
 			if (count > 0)
 				break;
-			give_back(g);
+			give_back(g, false);
 			continue;
 		}
 		list_remove(link);
@@ -330,7 +330,8 @@ group_give(struct group *g, const struct queue_segment *s)
 	} else {
 		/* Nobody asked for it. */
 		close(s->fd);
-		g->ops->full(g->arg, s->number, s->generation, JOURNAL_RECORDS);
+		g->ops->full(g->arg, s->number, s->generation, JOURNAL_RECORDS,
+		    false);
 	}
 }
 

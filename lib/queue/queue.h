@@ -149,9 +149,10 @@ struct queue_group_ops {
 	/* A segment is wanted: one of queue_group_give, _none and _forget is
 	 * called then, not from inside. */
 	void (*want)(void *arg);
-	/* Nothing more is written to that one; its records end there. */
-	void (*full)(
-	    void *arg, uint32_t number, uint64_t generation, uint64_t end);
+	/* Nothing more is written to that one; its records end there.
+	 * refused: the disk did not take some; nobody should use it again. */
+	void (*full)(void *arg, uint32_t number, uint64_t generation,
+	    uint64_t end, bool refused);
 };
 void queue_group(
     struct queue *q, const struct queue_group_ops *ops, void *arg);

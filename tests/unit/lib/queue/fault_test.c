@@ -65,9 +65,11 @@ on_want(void *arg)
 }
 
 static void
-on_full(void *arg, uint32_t number, uint64_t generation, uint64_t end)
+on_full(void *arg, uint32_t number, uint64_t generation, uint64_t end,
+    bool refused)
 {
 	(void)arg;
+	(void)refused;
 	(void)number;
 	(void)generation;
 	(void)end;

@@ -33,6 +33,7 @@ struct house {
 	uint32_t segments; /* made so far */
 	unsigned allowed;  /* so many more are given */
 	unsigned wanted, full;
+	bool refused; /* the last one that was full */
 	struct queue_place ended;
 	/* what was answered */
 	unsigned answered, placed, failed, waiting;
@@ -77,11 +78,13 @@ on_want(void *arg)
 }
 
 static void
-on_full(void *arg, uint32_t number, uint64_t generation, uint64_t end)
+on_full(void *arg, uint32_t number, uint64_t generation, uint64_t end,
+    bool refused)
 {
 	struct house *h = arg;
 
 	h->full++;
+	h->refused = refused;
 	h->ended = (struct queue_place){ number, generation, 0, end };
 }
 
