@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <unistd.h>
+
 #include "lib/base/mem.h"
 #include "lib/mail/delivery_log.h"
 #include "lib/os/log.h"
@@ -117,6 +119,15 @@ status_of(uint64_t action)
 	return VERIFY_TODO;
 }
 
+/* qmgr runs as we do; others of ours only ask. */
+static bool
+may_tell(const struct request *r)
+{
+	const uid_t uid = server_conn_peer(request_conn(r))->uid;
+
+	return uid == geteuid() || uid == 0;
+}
+
 static int
 on_probed(struct request *r, struct msg_in *m, void *arg)
 {
@@ -124,7 +135,7 @@ on_probed(struct request *r, struct msg_in *m, void *arg)
 	const uint64_t action = msg_get_u64(m, F_ACTION);
 	const struct span text = msg_get(m, F_TEXT, LIMIT_IPC_MESSAGE);
 
-	if (m->bad || request_id(r) == 0)
+	if (m->bad || request_id(r) == 0 || !may_tell(r))
 		return -1;
 	const enum verify_status status = status_of(action);
 
