@@ -10,6 +10,7 @@
 #include "lib/os/fs.h"
 #include "lib/queue/queue_int.h"
 #include "lib/queue/record.h"
+#include "lib/queue/twins.h"
 
 /* ---- lists that grow ---- */
 struct entry {
@@ -235,81 +236,6 @@ read_journal(struct work_state *w)
 	return 0;
 }
 
-/* ---- two messages with one id ---- */
-/* The same bytes under another id: in the head and in the end record. */
-static int
-rename_data(struct buf *data, struct queue_id id, struct err *e)
-{
-	struct record_header h;
-	struct buf head, end;
-	uint64_t end_at;
-	int ret = -1;
-
-	buf_init(&head, RECORD_HEADER);
-	buf_init(&end, RECORD_END);
-	if (record_header_get(buf_span(data), &h) == PARSE_OK &&
-	    record_header_end(&h) <= data->n) {
-		end_at = record_header_end(&h) - RECORD_END;
-		h.id = id;
-		record_header_put(&head, &h);
-		record_end_put(&end, &h);
-		memcpy(data->p, head.p, head.n);
-		memcpy(data->p + end_at, end.p, end.n);
-		ret = 0;
-	} else {
-		err_set(e, ERR_TEMP, "4.3.0", "journal: no queue file");
-	}
-	buf_release(&head);
-	buf_release(&end);
-	return ret;
-}
-
-static int
-take_twin(struct work_state *w, const struct entry *entry)
-{
-	struct queue_recovery *r = w->r;
-	struct queue_id id = { (uint64_t)(r->bound_us + 1) << 8 |
-			       queue_id_slot(entry->id) };
-	const struct segment *s = &r->segments[entry->segment].segment;
-	struct buf data;
-	int ret;
-
-	buf_init(&data, (size_t)s->head.size);
-	ret = queue_read_record(s, entry->at, entry->id, &data, w->e);
-	if (ret == 0)
-		ret = rename_data(&data, id, w->e);
-	if (ret == 0)
-		ret = queue_make_anew(w->q, id, buf_span(&data), w->e);
-	buf_release(&data);
-	/* No record has its new id, so the file must stand by itself. */
-	if (ret != 0 || queue_seal(w->q, id, QUEUE_ACTIVE, w->e) != 0)
-		return -1;
-	see_id(w, id);
-	r->twins = mem_resize(r->twins, r->twin_count + 1, sizeof(*r->twins));
-	r->twins[r->twin_count++] = (struct queue_twin){ entry->id, id };
-	return 0;
-}
-
-static bool
-same_record(struct work_state *w, const struct entry *a, const struct entry *b)
-{
-	const struct segment *s = &w->r->segments[a->segment].segment;
-	const struct segment *t = &w->r->segments[b->segment].segment;
-	struct buf x, y;
-	bool same;
-
-	if (a->end - a->at != b->end - b->at)
-		return false;
-	buf_init(&x, (size_t)s->head.size);
-	buf_init(&y, (size_t)t->head.size);
-	same = queue_read_record(s, a->at, a->id, &x, NULL) == 0 &&
-	       queue_read_record(t, b->at, b->id, &y, NULL) == 0 &&
-	       span_eq(buf_span(&x), buf_span(&y));
-	buf_release(&x);
-	buf_release(&y);
-	return same;
-}
-
 /* ---- the messages of the journal ---- */
 static int
 take_message(struct work_state *w, const struct entry *entry)
@@ -331,6 +257,19 @@ take_message(struct work_state *w, const struct entry *entry)
 	return 0;
 }
 
+/* Another record of an id. */
+static int
+take_twin(struct work_state *w, const struct entry *first,
+    const struct entry *entry)
+{
+	const struct twin_record a = { first->id, first->segment, first->at,
+		first->end };
+	const struct twin_record b = { entry->id, entry->segment, entry->at,
+		entry->end };
+
+	return twin_same(w->r, &a, &b) ? 0 : twin_take(w->q, w->r, &b, w->e);
+}
+
 static int
 take_messages(struct work_state *w)
 {
@@ -344,9 +283,8 @@ take_messages(struct work_state *w)
 			first = entry;
 			if (take_message(w, entry) != 0)
 				return -1;
-		} else if (!same_record(w, first, entry)) {
-			if (take_twin(w, entry) != 0)
-				return -1;
+		} else if (take_twin(w, first, entry) != 0) {
+			return -1;
 		}
 	}
 	return 0;
@@ -478,7 +416,8 @@ queue_recover(struct queue *q, const uint8_t living[32],
 
 	/* Names first: a new id must be above all that there are. */
 	if (read_journal(&w) == 0 && remove_finished(&w) == 0 &&
-	    take_messages(&w) == 0 && take_marks(&w) == 0)
+	    take_messages(&w) == 0 && take_marks(&w) == 0 &&
+	    twins_end(q, &r, w.e) == 0)
 		ret = 0;
 	mem_free(w.messages.p);
 	mem_free(w.removed.p);

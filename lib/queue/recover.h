@@ -9,7 +9,8 @@
  * and is not finished has a file that verifies, in incoming/ or in a sealed
  * place, with the marks that were recorded; what was finished has none; and
  * incoming/ holds nothing else but what living processes are writing. Nothing
- * of the journal is changed: a recovery that is broken off is begun again.
+ * of the journal is changed (but see twins.h): a recovery that is broken off
+ * is begun again.
  */
 
 #include "lib/queue/segment.h"
@@ -36,6 +37,7 @@ struct queue_recovery {
 	/* Two messages had one id; the second one has another now. */
 	struct queue_twin {
 		struct queue_id old_id, new_id;
+		size_t segment; /* of the second one's record */
 	} * twins;
 	size_t twin_count;
 };

@@ -654,30 +654,95 @@ sealed_ones_stay(void **state)
 }
 
 /* Two messages with one id: both are delivered, the second under another. */
+/* The clock was set back, and nobody knew the bound. */
+static void
+write_twins(struct house *h)
+{
+	queue_set_bound(h->q, clock_wall_us() + 3600 * (int64_t)1000000);
+	write_messages(h, 1, 1000);
+	h->q->source.last_us = (uint64_t)queue_id_us(h->ids[0]) - 1;
+	assert_int_equal(
+	    queue_remove(h->q, h->ids[0], QUEUE_INCOMING, NULL), 0);
+	start_message(h, 5000, QUEUE_ACTIVE);
+	loop_run(h->loop);
+	assert_true(h->ids[1].n == h->ids[0].n);
+}
+
+static bool
+count_one(void *arg, struct queue_id id, int64_t mtime_s)
+{
+	(void)id;
+	(void)mtime_s;
+	++*(unsigned *)arg;
+	return true;
+}
+
+static unsigned
+count_files(struct house *h, enum queue_dir dir)
+{
+	unsigned n = 0;
+
+	assert_int_equal(queue_scan(h->q, dir, count_one, &n, NULL), 0);
+	return n;
+}
+
 static void
 twins_are_told_apart(void **state)
 {
 	struct house h;
 	struct queue_recovery r;
-	struct queue_id first;
+	struct queue_id first, second;
 
 	(void)state;
 	open_house(&h, 1);
-	queue_set_bound(h.q, clock_wall_us() + 3600 * (int64_t)1000000);
-	write_messages(&h, 1, 1000);
+	write_twins(&h);
 	first = h.ids[0];
-	/* The clock was set back, and nobody knew the bound. */
-	h.q->source.last_us = (uint64_t)queue_id_us(first) - 1;
-	assert_int_equal(queue_remove(h.q, first, QUEUE_INCOMING, NULL), 0);
-	start_message(&h, 5000, QUEUE_ACTIVE);
-	loop_run(h.loop);
-	assert_true(h.ids[1].n == first.n);
 	r = recover(&h);
 	assert_int_equal(r.twin_count, 1);
 	assert_true(r.twins[0].old_id.n == first.n);
 	assert_true(r.twins[0].new_id.n > first.n);
-	assert_true(whole(&h, QUEUE_INCOMING, first, 2));
-	assert_true(whole(&h, QUEUE_ACTIVE, r.twins[0].new_id, 2));
+	second = r.twins[0].new_id;
+	/* Both are sealed, since the segment is left behind. */
+	assert_int_equal(r.live_count, 0);
+	assert_true(whole(&h, QUEUE_ACTIVE, first, 2));
+	assert_true(whole(&h, QUEUE_ACTIVE, second, 2));
+	queue_recovery_release(&r);
+	/* Delivered, and then another crash: it does not come again. */
+	assert_int_equal(queue_remove(h.q, second, QUEUE_ACTIVE, NULL), 0);
+	r = recover(&h);
+	assert_int_equal(r.twin_count, 0);
+	assert_false(whole(&h, QUEUE_ACTIVE, second, 2));
+	assert_true(whole(&h, QUEUE_ACTIVE, first, 2));
+	queue_recovery_release(&r);
+	close_house(&h);
+}
+
+/* Broken off between the second one's file and the mark of its segment. */
+static void
+a_twin_is_made_once(void **state)
+{
+	struct house h;
+	struct queue_recovery r;
+	struct segment s;
+	struct queue_id second;
+	bool headed;
+
+	(void)state;
+	open_house(&h, 1);
+	write_twins(&h);
+	r = recover(&h);
+	second = r.twins[0].new_id;
+	queue_recovery_release(&r);
+	assert_int_equal(segment_open(h.q, 1, &s, &headed, NULL), 0);
+	s.head.mark = JOURNAL_RECORDS;
+	assert_int_equal(segment_head(&s, NULL), 0);
+	segment_close(&s);
+	r = recover(&h);
+	assert_int_equal(r.twin_count, 1);
+	assert_true(r.twins[0].new_id.n == second.n);
+	assert_true(whole(&h, QUEUE_ACTIVE, h.ids[0], 2));
+	assert_true(whole(&h, QUEUE_ACTIVE, second, 2));
+	assert_int_equal(count_files(&h, QUEUE_ACTIVE), 2);
 	queue_recovery_release(&r);
 	close_house(&h);
 }
@@ -780,6 +845,7 @@ main(void)
 		cmocka_unit_test(the_mark_ends_it),
 		cmocka_unit_test(sealed_ones_stay),
 		cmocka_unit_test(twins_are_told_apart),
+		cmocka_unit_test(a_twin_is_made_once),
 		cmocka_unit_test(the_tail_of_a_segment),
 		cmocka_unit_test(all_sealed_for_a_tool),
 		cmocka_unit_test(half_a_segment_goes),
