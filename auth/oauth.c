@@ -9,6 +9,7 @@
 #include "auth/jwt.h"
 #include "lib/base/mem.h"
 #include "lib/map/text_file.h"
+#include "lib/os/fs.h"
 #include "lib/os/log.h"
 
 enum { KEYS_FILE_MAX = 1 << 20 };
@@ -61,15 +62,6 @@ oauth_free(struct oauth **o)
 
 /* ---- the set of keys ---- */
 
-static bool
-same(const struct stat *a, const struct stat *b)
-{
-	return a->st_ino == b->st_ino && a->st_dev == b->st_dev &&
-	    a->st_size == b->st_size &&
-	    a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-	    a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
-}
-
 /* A changed file is read again; while the new one is unusable the old keys
  * stay. -1: there are none. */
 static int
@@ -81,7 +73,7 @@ refresh(struct oauth *o, struct err *e)
 	struct buf text;
 
 	if (o->keys != NULL &&
-	    (stat(path, &st) < 0 || same(&st, &o->seen)))
+	    (stat(path, &st) < 0 || fs_same(&st, &o->seen)))
 		return 0;
 	if (text_file_read(path, KEYS_FILE_MAX, &text, &st, e) == 0) {
 		keys = jwt_keys_parse(buf_span(&text), e);

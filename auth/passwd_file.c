@@ -7,6 +7,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/table.h"
 #include "lib/map/text_file.h"
+#include "lib/os/fs.h"
 #include "lib/os/log.h"
 
 enum { PASSWD_FILE_MAX = 64 << 20 };
@@ -195,15 +196,6 @@ parse(struct passwd_file *f, struct table *users, struct span text)
 	}
 }
 
-static bool
-same(const struct stat *a, const struct stat *b)
-{
-	return a->st_ino == b->st_ino && a->st_dev == b->st_dev &&
-	       a->st_size == b->st_size &&
-	       a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-	       a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
-}
-
 static int
 refresh(struct passwd_file *f, struct err *e)
 {
@@ -211,7 +203,7 @@ refresh(struct passwd_file *f, struct err *e)
 	struct stat st;
 	struct buf text;
 
-	if (f->loaded && (stat(f->path, &st) < 0 || same(&st, &f->seen)))
+	if (f->loaded && (stat(f->path, &st) < 0 || fs_same(&st, &f->seen)))
 		return 0;
 	int rc = text_file_read(f->path, PASSWD_FILE_MAX, &text, &st, e);
 	if (rc == 0) {

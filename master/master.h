@@ -84,6 +84,8 @@ struct config {
 
 /* Reads everything and checks it. */
 int config_load(const char *dir, struct config **out, struct err *e);
+/* The plan of that key, or NULL. */
+struct plan *plan_by_key(struct config *c, const char *key);
 void config_free(struct config **c);
 /* A warning for each parameter that is set and does nothing any more. */
 void config_warn(const struct config *c);

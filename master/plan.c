@@ -139,7 +139,7 @@ plan_of_single(struct config *c, const struct master_service *line,
 	return NULL;
 }
 
-static struct plan *
+struct plan *
 plan_by_key(struct config *c, const char *key)
 {
 	LIST_EACH(&c->plans, link)

@@ -20,19 +20,6 @@ service_by_key(struct master *m, const char *key)
 	return NULL;
 }
 
-static struct plan *
-plan_by_key(struct config *c, const char *key)
-{
-	LIST_EACH(&c->plans, link)
-	{
-		struct plan *p = CONTAINER_OF(link, struct plan, link);
-
-		if (strcmp(p->key, key) == 0)
-			return p;
-	}
-	return NULL;
-}
-
 /* ---- taking the new plans ---- */
 static void
 remove_missing(struct master *m, struct config *next)

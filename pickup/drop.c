@@ -309,21 +309,6 @@ go_on(struct drop_dir *m)
 	}
 }
 
-static bool
-links_are_safe(void)
-{
-	char c = '0';
-	int fd = open("/proc/sys/fs/protected_hardlinks",
-	    O_RDONLY | O_CLOEXEC);
-
-	if (fd >= 0) {
-		if (read(fd, &c, 1) != 1)
-			c = '0';
-		close(fd);
-	}
-	return c != '0';
-}
-
 static void
 start_round(void *arg)
 {
@@ -336,7 +321,7 @@ start_round(void *arg)
 	}
 	if (daemon_leaving(m->p->daemon))
 		return;
-	if (!links_are_safe()) {
+	if (!maildrop_links_safe()) {
 		if (!m->closed)
 			log_warning(NULL, "fs.protected_hardlinks is 0: "
 			    "maildrop stays closed");

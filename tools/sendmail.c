@@ -17,6 +17,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/base/span.h"
+#include "lib/mail/maildrop.h"
 #include "tools/common/sendmail.h"
 
 enum { STATUS_FAILED = 75 };
@@ -33,23 +34,6 @@ submission_path(const struct place *p)
 	return mem_printf("%s/public/submission", p->common.queue_directory);
 }
 
-/* Without protected_hardlinks anyone could put another user's file into
- * maildrop/ under its owner's name. */
-static bool
-hard_links_are_safe(void)
-{
-	char c = '0';
-	int fd = open("/proc/sys/fs/protected_hardlinks",
-	    O_RDONLY | O_CLOEXEC);
-
-	if (fd >= 0) {
-		if (read(fd, &c, 1) != 1)
-			c = '0';
-		close(fd);
-	}
-	return c != '0';
-}
-
 static int
 spool(const struct place *p, const struct sendmail_message *m,
     struct err *e)
@@ -58,7 +42,7 @@ spool(const struct place *p, const struct sendmail_message *m,
 	char *name = NULL;
 	int fd, result = -1;
 
-	if (!hard_links_are_safe())
+	if (!maildrop_links_safe())
 		return err_set(e, ERR_TEMP, "4.3.5",
 		    "fs.protected_hardlinks is 0: maildrop is closed");
 	fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -333,3 +333,18 @@ maildrop_read(struct maildrop_reader *r, void *out, size_t size,
 	r->left -= (uint64_t)n;
 	return n;
 }
+
+bool
+maildrop_links_safe(void)
+{
+	char c = '0';
+	int fd = open("/proc/sys/fs/protected_hardlinks",
+	    O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		if (read(fd, &c, 1) != 1)
+			c = '0';
+		close(fd);
+	}
+	return c != '0';
+}

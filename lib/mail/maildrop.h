@@ -40,6 +40,11 @@ struct maildrop_envelope {
 int maildrop_write(int dir_fd, const struct maildrop_envelope *env,
     int content_fd, uint64_t content_size, char **out_name, struct err *e);
 
+/* Are hard links to others' files forbidden (protected_hardlinks)? Without
+ * that anyone could put another user's file into maildrop/ under its owner's
+ * name. */
+bool maildrop_links_safe(void);
+
 /* Is this the name of a finished file? Others are left alone: those being
  * written have a dot in front. */
 bool maildrop_name_ok(const char *name);

@@ -7,6 +7,7 @@
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
 #include "lib/map/map_impl.h"
+#include "lib/os/fs.h"
 
 static const struct {
 	const char *type;
@@ -175,15 +176,6 @@ map_clock_s(void)
 }
 
 bool
-map_file_same(const struct stat *a, const struct stat *b)
-{
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino &&
-	       a->st_size == b->st_size &&
-	       a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-	       a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
-}
-
-bool
 map_file_stale(struct map_file *f)
 {
 	struct stat now;
@@ -194,7 +186,7 @@ map_file_stale(struct map_file *f)
 	 * next mail knows; a stat costs less than the look-up itself. */
 	f->looked_s = map_clock_s();
 	/* One that is gone is kept in use until a new one comes. */
-	return stat(f->path, &now) == 0 && !map_file_same(&now, &f->seen);
+	return stat(f->path, &now) == 0 && !fs_same(&now, &f->seen);
 }
 
 /* ---- lists of tables ------------------------------------------------------

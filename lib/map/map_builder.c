@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <gdbm.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,6 +10,7 @@
 
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
+#include "lib/map/map_gdbm.h"
 #include "lib/map/map_impl.h"
 #include "lib/os/fs.h"
 
@@ -21,17 +21,6 @@ struct map_builder {
 	int dir_fd;
 	GDBM_FILE db;
 };
-
-static datum
-datum_of(struct span s)
-{
-	union {
-		const uint8_t *from;
-		char *to;
-	} p = { .from = s.p };
-
-	return (datum){ .dptr = p.to, .dsize = (int)s.n };
-}
 
 static int
 gdbm_failed(const char *what, const char *path, int sysno, struct err *e)

@@ -62,8 +62,6 @@ struct map_file {
 /* True when the file should be (re)read: never read, or it looks different.
  * Looks each time. */
 bool map_file_stale(struct map_file *f);
-/* Do two stats show the same content of a file? */
-bool map_file_same(const struct stat *a, const struct stat *b);
 time_t map_clock_s(void);
 
 /* ---- the layout of an index entry (docs/FORMATS.md) ---- */

@@ -2,11 +2,11 @@
 #include "lib/map/map_impl.h"
 
 #include <errno.h>
-#include <gdbm.h>
 #include <stdlib.h>
 
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
+#include "lib/map/map_gdbm.h"
 #include "lib/os/log.h"
 
 const struct span map_index_format_key = { (const uint8_t *)"\0format", 7 };
@@ -18,18 +18,6 @@ struct index_map {
 	GDBM_FILE db;
 	bool said_older;
 };
-
-/* GDBM wants keys it could write to, but does not. */
-static datum
-datum_of(struct span s)
-{
-	union {
-		const uint8_t *from;
-		char *to;
-	} p = { .from = s.p };
-
-	return (datum){ .dptr = p.to, .dsize = (int)s.n };
-}
 
 static int
 check_format(GDBM_FILE db, const char *path, struct err *e)

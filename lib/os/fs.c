@@ -287,6 +287,15 @@ fs_sync_all(int fd, struct err *e)
 	return 0;
 }
 
+bool
+fs_same(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino &&
+	       a->st_size == b->st_size &&
+	       a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+	       a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
 int
 fs_truncate(int fd, off_t size, struct err *e)
 {

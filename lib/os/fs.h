@@ -17,6 +17,7 @@
  * never sync again.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -52,6 +53,10 @@ int fs_sync_dir(int dir_fd, struct err *e);
 /* syncfs(2): all of the file system that fd is on. Reports what went wrong
  * there since fd was opened. */
 int fs_sync_all(int fd, struct err *e);
+
+/* Is this, as far as can be seen, the same file with the same content? */
+struct stat;
+bool fs_same(const struct stat *a, const struct stat *b);
 
 int fs_truncate(int fd, off_t size, struct err *e);
 /* posix_fallocate(3): the file has that size, and its blocks are its own.

@@ -63,6 +63,30 @@ read_optional(int dir_fd, const char *file, struct buf *b, struct err *e)
 	return -1;
 }
 
+char **
+keywords_copy(const char *const *words)
+{
+	char **copy;
+	size_t n = 0;
+
+	if (words == NULL)
+		return NULL;
+	while (words[n] != NULL)
+		n++;
+	copy = mem_zalloc((n + 1) * sizeof(*copy));
+	for (size_t i = 0; i < n; i++)
+		copy[i] = mem_strdup(words[i]);
+	return copy;
+}
+
+void
+keywords_copy_free(char **words)
+{
+	for (size_t i = 0; words != NULL && words[i] != NULL; i++)
+		mem_free(words[i]);
+	mem_free(words);
+}
+
 int
 keywords_load(
     struct keywords *k, int dir_fd, const char *file, struct err *e)

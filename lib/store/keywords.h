@@ -27,6 +27,10 @@ int keywords_find(const struct keywords *k, struct span name);
  * of printable bytes (at most 100). */
 int keywords_add(struct keywords *k, struct span name);
 
+/* A copy of a list of names that ends with NULL; NULL of NULL. */
+char **keywords_copy(const char *const *words);
+void keywords_copy_free(char **words);
+
 /* Reads the file in the directory (missing: none). Names known already keep
  * their numbers. dir_fd -1: does nothing. */
 int keywords_load(struct keywords *k, int dir_fd, const char *file,

@@ -10,6 +10,7 @@
 #include "lib/os/fs.h"
 #include "lib/os/loop.h"
 #include "lib/store/crlf.h"
+#include "lib/store/keywords.h"
 #include "lib/store/maildir.h"
 #include "lib/store/maildir_name.h"
 
@@ -56,29 +57,10 @@ maildir_save_begin(
 	return 0;
 }
 
-static char **
-copy_words(const char *const *words)
-{
-	char **copy;
-	size_t n = 0;
-
-	if (words == NULL)
-		return NULL;
-	while (words[n] != NULL)
-		n++;
-	copy = mem_zalloc((n + 1) * sizeof(*copy));
-	for (size_t i = 0; i < n; i++)
-		copy[i] = mem_strdup(words[i]);
-	return copy;
-}
-
 static void
 item_release(struct item *it)
 {
-	for (size_t i = 0; it->keywords != NULL && it->keywords[i] != NULL;
-	     i++)
-		mem_free(it->keywords[i]);
-	mem_free(it->keywords);
+	keywords_copy_free(it->keywords);
 	mem_free(it->tmp);
 	mem_free(it->base);
 	mem_free(it->name);
@@ -129,7 +111,7 @@ maildir_save_message(
 	it = &sv->items[sv->count];
 	*it = (struct item){
 		.queue_id = mem_strdup(meta->queue_id),
-		.keywords = copy_words(meta->keywords),
+		.keywords = keywords_copy(meta->keywords),
 		.flags = meta->flags & (uint8_t)~FLAG_RECENT,
 		.internal_s = meta->internal_s,
 		.zone_min = meta->internal_zone_min,

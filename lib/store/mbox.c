@@ -70,14 +70,6 @@ stamp_words(const struct stat *st, uint64_t words[3])
 }
 
 static bool
-same_file(const struct stat *a, const struct stat *b)
-{
-	return a->st_ino == b->st_ino && a->st_size == b->st_size &&
-	    a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-	    a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
-}
-
-static bool
 mbox_changed(struct mailbox *mb)
 {
 	const struct mbox *m = mb->state;
@@ -85,7 +77,7 @@ mbox_changed(struct mailbox *mb)
 
 	if (lstat(m->path, &st) != 0)
 		memset(&st, 0, sizeof(st));
-	return !same_file(&st, &m->seen) || mbox_unfinished(m->index_fd);
+	return !fs_same(&st, &m->seen) || mbox_unfinished(m->index_fd);
 }
 
 static int

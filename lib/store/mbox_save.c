@@ -10,6 +10,7 @@
 #include "lib/os/fs.h"
 #include "lib/os/loop.h"
 #include "lib/store/crlf.h"
+#include "lib/store/keywords.h"
 #include "lib/store/mbox.h"
 
 enum {
@@ -69,22 +70,6 @@ mbox_save_begin(
 	return 0;
 }
 
-static char **
-copy_words(const char *const *words)
-{
-	char **copy;
-	size_t n = 0;
-
-	if (words == NULL)
-		return NULL;
-	while (words[n] != NULL)
-		n++;
-	copy = mem_zalloc((n + 1) * sizeof(*copy));
-	for (size_t i = 0; i < n; i++)
-		copy[i] = mem_strdup(words[i]);
-	return copy;
-}
-
 int
 mbox_save_message(
     struct save *sv, const struct append_meta *meta, struct err *e)
@@ -96,7 +81,7 @@ mbox_save_message(
 	it = &sv->items[sv->count++];
 	*it = (struct item){
 		.at = sv->spool_n,
-		.keywords = copy_words(meta->keywords),
+		.keywords = keywords_copy(meta->keywords),
 		.sender = span_dup(meta->envelope_sender),
 		.queue_id = mem_strdup(meta->queue_id),
 		.flags = meta->flags & (uint8_t)~FLAG_RECENT,

@@ -231,6 +231,31 @@ kill_leaves_old_or_new(void **state)
 	assert_int_equal(system(command), 0);
 }
 
+static void
+a_change_is_seen(void **state)
+{
+	const struct timespec times[2] = { { 5, 0 }, { 5, 7 } };
+	struct stat before, now;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(fs_replace(dir, "f", 0600, SPAN("abc"), &e), 0);
+	assert_int_equal(fstatat(dir, "f", &before, 0), 0);
+	assert_true(fs_same(&before, &before));
+	assert_int_equal(utimensat(dir, "f", times, 0), 0);
+	assert_int_equal(fstatat(dir, "f", &now, 0), 0);
+	assert_false(fs_same(&before, &now));
+	before = now;
+	assert_int_equal(fs_replace(dir, "f", 0600, SPAN("abd"), &e), 0);
+	assert_int_equal(utimensat(dir, "f", times, 0), 0);
+	assert_int_equal(fstatat(dir, "f", &now, 0), 0);
+	assert_false(fs_same(&before, &now)); /* another inode */
+	now = before;
+	now.st_size++;
+	assert_false(fs_same(&before, &now));
+	fs_unlink(dir, "f", &e);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -239,6 +264,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(replaces_whole),
 		cmocka_unit_test(opens_only_files),
 		cmocka_unit_test(reads_up_to_a_limit),
+		cmocka_unit_test(a_change_is_seen),
 		cmocka_unit_test(faults_hit_their_step),
 		cmocka_unit_test(kill_leaves_old_or_new),
 	};

@@ -54,12 +54,29 @@ letters_stand_for_keywords(void **state)
 	keywords_release(&k);
 }
 
+static void
+lists_are_copied(void **state)
+{
+	const char *words[] = { "one", "two", NULL };
+	char **copy = keywords_copy(words);
+
+	(void)state;
+	words[0] = "other";
+	assert_string_equal(copy[0], "one");
+	assert_string_equal(copy[1], "two");
+	assert_null(copy[2]);
+	keywords_copy_free(copy);
+	assert_null(keywords_copy(NULL));
+	keywords_copy_free(NULL);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_get_numbers_for_good),
 		cmocka_unit_test(letters_stand_for_keywords),
+		cmocka_unit_test(lists_are_copied),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
