@@ -30,6 +30,9 @@ class Disk:
     def __init__(self, kind="ext4", megabytes=700):
         if os.geteuid() != 0:
             raise cases.Skip("only root mounts file systems")
+        with open("/proc/filesystems") as f:
+            if kind not in f.read().split():
+                raise cases.Skip("this kernel has no %s" % kind)
         self.kind = kind
         self.folder = tempfile.mkdtemp(prefix="chappe-disk-")
         self.image = os.path.join(self.folder, "image")
@@ -37,7 +40,11 @@ class Disk:
         os.mkdir(self.mount)
         with open(self.image, "wb") as f:
             f.truncate(megabytes << 20)
-        subprocess.run(["mkfs." + kind, "-q", self.image], check=True,
+        mkfs = "mkfs." + kind
+        if shutil.which(mkfs) is None:
+            mkfs = mail.partner(
+                "xfsprogs" if kind == "xfs" else "e2fsprogs", mkfs)
+        subprocess.run([mkfs, "-q", self.image], check=True,
                        capture_output=True)
         self.attach()
         os.chmod(self.folder, 0o755)

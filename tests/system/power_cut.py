@@ -22,8 +22,8 @@ CUTS = 3
 MAILS = 150  # between two cuts, at least
 
 
-def run(setting):
-    disk = crash.Disk("ext4")
+def run(setting, kind="ext4"):
+    disk = crash.Disk(kind)
     away = crash.Away()
     suite = crash.Instance(
         ["queue_commit=" + setting, "minimal_backoff_time=1s",
@@ -81,6 +81,10 @@ def run(setting):
 
 def test_group_on_ext4():
     run("group")
+
+
+def test_group_on_xfs():
+    run("group", "xfs")
 
 
 def test_file_on_ext4():
