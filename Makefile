@@ -181,14 +181,16 @@ lint:
 	@tests/lint
 .PHONY: unit-build deps deps-check check-headers check check-full only lint
 
-# The fuzzers themselves, each for FUZZ_SECONDS seconds, from its corpus. What
-# they find goes below build/fuzz/found/: new inputs into a folder for each,
-# and what one fails on beside it. All run, also after a failure.
+# The fuzzers themselves, each for FUZZ_SECONDS seconds, from its corpus;
+# FUZZ_TARGETS="milter policy": only these. What they find goes below
+# build/fuzz/found/: new inputs into a folder for each, and what one fails on
+# beside it. All run, also after a failure.
 FUZZ_SECONDS ?= 20
+FUZZ_TARGETS ?= $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard \
+	tests/fuzz/*_fuzz.c))
 fuzz: deps-check
 	@$(MAKE) --no-print-directory MODE=fuzz fuzz-build
-	@failed=; for t in $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard \
-			tests/fuzz/*_fuzz.c)); do \
+	@failed=; for t in $(FUZZ_TARGETS); do \
 		found=build/fuzz/found/$$t; mkdir -p $$found; \
 		echo "fuzzing $$t for $(FUZZ_SECONDS) s"; \
 		dict=tests/fuzz/dict/$$t.dict; \
