@@ -11,7 +11,7 @@
 
 enum {
 	SPARES_MAX = 256, /* of a process */
-	SPARES_WAIT = 64, /* of which it has not heard: then no more */
+	SPARES_WAIT = 192, /* of which it has not heard: then no more */
 	SPARE_CONTENT = 64 << 10, /* bytes of content at most */
 };
 

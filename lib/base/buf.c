@@ -77,7 +77,8 @@ buf_str(struct buf *b, const char *s)
 void
 buf_byte(struct buf *b, uint8_t c)
 {
-	buf_add(b, span_of(&c, 1));
+	if (reserve(b, 1))
+		b->p[b->n++] = c;
 }
 
 void

@@ -8,9 +8,8 @@
 #include "lib/os/log.h"
 
 enum {
-	ACCEPTS_A_ROUND = 4,  /* leave some for the other processes */
-	FULL_PAUSE_MS = 200,  /* when there are no more descriptors */
-	COMPANY_MS = 1000,    /* between two questions */
+	FULL_PAUSE_MS = 200, /* when there are no more descriptors */
+	COMPANY_MS = 1000,   /* between two questions */
 };
 
 struct listener_arg {
@@ -54,34 +53,29 @@ refuse(struct daemon *d, const struct daemon_listener *l)
 	return fd >= 0;
 }
 
+/* One a round: those who are served already come first, and other processes
+ * take the next. */
 static void
 on_listener(void *arg, int events)
 {
 	const struct listener_arg *a = arg;
 	struct daemon *d = a->d;
 	struct err e;
+	int fd, n;
 
 	(void)events;
 	watch_yield(d->watches[a->l->index]);
-	for (int i = 0; i < ACCEPTS_A_ROUND; i++) {
-		int fd;
-		int n = sock_accept(a->l->fd, &fd, NULL, &e);
-
-		if (n == 0)
-			return;
-		if (n < 0 && (e.sysno == EMFILE || e.sysno == ENFILE) &&
-		    refuse(d, a->l))
-			continue;
-		if (n < 0) {
-			log_warning(NULL, "%s", e.text);
-			timer_start(d->accept_again, FULL_PAUSE_MS);
-			update(d);
-			return;
-		}
+	n = sock_accept(a->l->fd, &fd, NULL, &e);
+	if (n > 0) {
 		d->spec->client(d, fd, a->l);
-		if (!d->accepting || d->leaving)
-			return;
+		return;
 	}
+	if (n == 0 ||
+	    ((e.sysno == EMFILE || e.sysno == ENFILE) && refuse(d, a->l)))
+		return;
+	log_warning(NULL, "%s", e.text);
+	timer_start(d->accept_again, FULL_PAUSE_MS);
+	update(d);
 }
 
 void

@@ -23,11 +23,16 @@ static const char *const levels[] = { "debug", "info", "warning", "error",
 static void
 add_clean(struct buf *out, struct span s)
 {
-	for (size_t i = 0; i < s.n; i++) {
-		uint8_t c = s.p[i];
+	uint8_t *to = buf_room(out, s.n);
 
-		buf_byte(out, c < ' ' || c == 0x7f ? '?' : c);
+	if (to == NULL)
+		return;
+	for (size_t i = 0; i < s.n; i++) {
+		const uint8_t c = s.p[i];
+
+		to[i] = c < ' ' || c == 0x7f ? '?' : c;
 	}
+	buf_grown(out, s.n);
 }
 
 static void

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lib/queue/queue_id.h"
 
-#include <stdio.h>
-
 enum { ID_DIGITS_MIN = 11, ID_DIGITS_MAX = 15, SLOT_BITS = 8 };
 
 struct queue_id
@@ -38,8 +36,14 @@ queue_id_parse(struct span text, struct queue_id *out)
 void
 queue_id_text(struct queue_id id, char out[QUEUE_ID_TEXT])
 {
-	snprintf(out, QUEUE_ID_TEXT, "%0*llX", ID_DIGITS_MIN,
-	    (unsigned long long)(id.n & 0xfffffffffffffffULL));
+	const uint64_t n = id.n & 0xfffffffffffffffULL;
+	int digits = ID_DIGITS_MIN;
+
+	while (digits < ID_DIGITS_MAX && n >> 4 * digits != 0)
+		digits++;
+	out[digits] = '\0';
+	for (int i = 0; i < digits; i++)
+		out[digits - 1 - i] = "0123456789ABCDEF"[n >> 4 * i & 0xf];
 }
 
 int64_t
