@@ -459,8 +459,28 @@ def cells():
     return table
 
 
+def idle_limits(bench, cell, count=1000):
+    """What the goals for 10,000 sessions allow one of them."""
+    suite = bench.suites[0]
+    for what, script, limit in (("plain", HELLO, 15),
+                                ("TLS", HELLO + TLS, 50)):
+        empty = measure.pss_mb(suite.pids())
+        with held(suite, script, count):
+            end = time.monotonic() + 20
+            while True:
+                used = (measure.pss_mb(suite.pids()) - empty) * 1000 / count
+                if used <= limit or time.monotonic() > end:
+                    break
+                time.sleep(0.1)
+        if used > limit:
+            raise Failed("an idle %s session needs %.0f kB" % (what, used))
+        bench.report.say("%-22s an idle %s session: at most %d kB" % (
+            cell, what, limit))
+
+
 def smoke(bench, cell):
-    """Few mails, and whether the counts and the order are right."""
+    """Few mails, and whether the counts and the order are right; and what
+    idle sessions need."""
     for sessions, size in ((1, "1k"), (4, "1k"), (2, "1m")):
         for suite in bench.suites:
             got, _ = bench.mails(suite, sessions, sessions * 4, 2,
@@ -473,6 +493,8 @@ def smoke(bench, cell):
             with held(suite, HELLO + steps, 5):
                 pass
     order(bench, cell, 4)
+    if not instance.BUILD.endswith("asan"):  # its memory is another matter
+        idle_limits(bench, cell)
 
 
 # ---- setting up ----

@@ -10,6 +10,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "lib"))
 import cases  # noqa: E402
+import instance  # noqa: E402
 
 BENCH = os.path.join(cases.ROOT, "tests", "bench", "smtp.py")
 
@@ -20,6 +21,9 @@ def test_counts_and_order():
     if os.geteuid() == 0:
         cases.matches(done.stdout,
                       r"flushed before the 250 +postfix +4 of 4$")
+    if not instance.BUILD.endswith("asan"):
+        cases.contains(done.stdout, "an idle plain session: at most 15 kB")
+        cases.contains(done.stdout, "an idle TLS session: at most 50 kB")
 
 
 def test_postfix_beside_it():
