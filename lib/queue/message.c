@@ -10,105 +10,14 @@
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
 #include "lib/os/fs.h"
+#include "lib/queue/cursor.h"
 #include "lib/queue/queue_int.h"
 #include "lib/queue/record.h"
 
 enum {
-	WINDOW = 1 << 16,
-	WINDOW_FIRST = 2048,
 	HEAD = 4096, /* read at once: most messages' envelope, or all of it */
 	MESSAGE_MAX = 1 << 26, /* arena: envelope and notes */
 };
-
-static int
-damaged(struct err *e, const char *what)
-{
-	return err_set(e, ERR_PERM, "5.3.0", "damaged queue file: %s", what);
-}
-
-/* ---- a window on the file that slides over records ---- */
-struct cursor {
-	int fd;
-	struct span head; /* the file's first bytes: not read again */
-	uint64_t at, end; /* where to read on, and the section's end */
-	struct buf win;	  /* bytes read and not consumed */
-};
-
-static void
-cursor_init(
-    struct cursor *c, const struct queue_message *m, uint64_t at, uint64_t end)
-{
-	*c = (struct cursor){
-		.fd = m->fd, .head = m->head, .at = at, .end = end
-	};
-	buf_init(&c->win, RECORD_NOTES_MAX + RECORD_FRAME + 2 * WINDOW);
-}
-
-/* The place in the file of the window's first byte. */
-static uint64_t
-cursor_place(const struct cursor *c)
-{
-	return c->at - c->win.n;
-}
-
-/* Reads more; 1 some, 0 the section's end, -1 error. */
-static int
-cursor_fill(struct cursor *c, struct err *e)
-{
-	/* Most envelopes are short: a small piece first. */
-	const uint64_t max = c->win.cap == 0 ? WINDOW_FIRST : WINDOW;
-	uint64_t want = c->end - c->at;
-	ssize_t n;
-
-	if (want == 0)
-		return 0;
-	if (c->at < c->head.n) {
-		if (want > c->head.n - c->at)
-			want = c->head.n - c->at;
-		buf_add(&c->win, span_slice(c->head, (size_t)c->at,
-				     (size_t)(c->at + want)));
-		c->at += want;
-		return 1;
-	}
-	if (want > max)
-		want = max;
-	do
-		n = pread(c->fd, buf_room(&c->win, (size_t)want), (size_t)want,
-		    (off_t)c->at);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return err_sys(e, "read queue file");
-	if (n == 0)
-		return damaged(e, "too short");
-	buf_grown(&c->win, (size_t)n);
-	c->at += (uint64_t)n;
-	return 1;
-}
-
-/* The next record, in the window until cursor_skip. 1 one, 0 the end. */
-static int
-cursor_record(struct cursor *c, size_t data_max, struct record *out,
-    size_t *out_used, struct err *e)
-{
-	int got;
-
-	for (;;) {
-		switch (
-		    record_get(buf_span(&c->win), data_max, out, out_used)) {
-		case PARSE_OK:
-			return 1;
-		case PARSE_BAD:
-			return damaged(e, "bad record");
-		case PARSE_MORE:
-			break;
-		}
-		got = cursor_fill(c, e);
-		if (got < 0)
-			return -1;
-		if (got == 0)
-			return c->win.n == 0 ? 0 : damaged(e, "torn record");
-	}
-}
 
 /* ---- opening ---- */
 static void
@@ -142,9 +51,9 @@ read_header(struct queue_message *m, uint8_t *head, uint64_t *out_size,
 		return err_sys(e, "read queue file");
 	m->head = span_of(head, (size_t)n);
 	if (record_header_get(m->head, h) != PARSE_OK)
-		return damaged(e, "bad head");
+		return queue_damaged(e, "bad head");
 	if ((uint64_t)st.st_size < record_header_end(h))
-		return damaged(e, "too short");
+		return queue_damaged(e, "too short");
 	take_header(m, h);
 	*out_size = (uint64_t)st.st_size;
 	return 0;
@@ -176,7 +85,7 @@ count_section(
 	while ((got = cursor_record(c, RECORD_DATA_MAX, &r, &used, e)) > 0) {
 		if (r.type == RECORD_T_RCPT) {
 			if (*seen >= m->rcpt_count)
-				return damaged(e, "too many recipients");
+				return queue_damaged(e, "too many recipients");
 			if (*seen % RECORD_GROUP == 0)
 				m->group_at[*seen / RECORD_GROUP] =
 				    cursor_place(c);
@@ -186,7 +95,7 @@ count_section(
 		} else if (r.type == RECORD_T_ENVELOPE) {
 			if (m->env.arrival_us >= 0 ||
 			    !record_envelope_get(&r, &m->env))
-				return damaged(e, "bad envelope");
+				return queue_damaged(e, "bad envelope");
 			keep_envelope(m);
 		}
 		buf_consume(&c->win, used);
@@ -204,7 +113,7 @@ read_envelope(struct queue_message *m, struct err *e)
 	m->env.arrival_us = -1;
 	m->group_at = arena_alloc(&m->arena,
 	    (m->rcpt_count / RECORD_GROUP + 1) * sizeof(*m->group_at));
-	cursor_init(&c, m, RECORD_HEADER, m->envelope_end);
+	cursor_init(&c, m->fd, m->head, RECORD_HEADER, m->envelope_end);
 	ret = count_section(m, &c, &seen, e);
 	c.at = m->more_at;
 	c.end = m->more_end;
@@ -214,7 +123,7 @@ read_envelope(struct queue_message *m, struct err *e)
 	if (ret != 0)
 		return -1;
 	if (seen != m->rcpt_count || m->env.arrival_us < 0)
-		return damaged(e, "incomplete envelope");
+		return queue_damaged(e, "incomplete envelope");
 	return 0;
 }
 
@@ -226,10 +135,10 @@ check_end(struct queue_message *m, const struct record_header *h, struct err *e)
 	size_t used;
 	int ret = -1;
 
-	cursor_init(&c, m, m->end_at - RECORD_END, m->end_at);
+	cursor_init(&c, m->fd, m->head, m->end_at - RECORD_END, m->end_at);
 	if (cursor_record(&c, RECORD_END, &r, &used, e) <= 0 ||
 	    !record_end_get(&r, h))
-		damaged(e, "no end record");
+		queue_damaged(e, "no end record");
 	else
 		ret = 0;
 	buf_release(&c.win);
@@ -243,14 +152,14 @@ check_content_crc(struct queue_message *m, struct err *e)
 	uint32_t crc = 0;
 	int got;
 
-	cursor_init(&c, m, m->content_at, m->more_at);
+	cursor_init(&c, m->fd, m->head, m->content_at, m->more_at);
 	while ((got = cursor_fill(&c, e)) > 0) {
 		crc = crc32c(crc, buf_span(&c.win));
 		buf_reset(&c.win);
 	}
 	buf_release(&c.win);
 	if (got == 0 && crc != m->content_crc)
-		return damaged(e, "content does not fit its checksum");
+		return queue_damaged(e, "content does not fit its checksum");
 	return got;
 }
 
@@ -286,7 +195,7 @@ read_notes(struct queue_message *m, uint64_t file_size)
 
 	if (file_size <= m->end_at)
 		return;
-	cursor_init(&c, m, m->end_at, file_size);
+	cursor_init(&c, m->fd, m->head, m->end_at, file_size);
 	if (cursor_record(&c, RECORD_NOTES_MAX, &r, &used, NULL) > 0 &&
 	    record_notes_get(&r, &n)) {
 		n.entries = arena_dup(&m->arena, n.entries);
@@ -357,7 +266,7 @@ queue_message_from_head(
 
 	m->head = head;
 	if (record_header_get(head, &h) != PARSE_OK) {
-		damaged(e, "bad head");
+		queue_damaged(e, "bad head");
 		goto fail;
 	}
 	take_header(m, &h);
@@ -400,7 +309,7 @@ queue_message_open(struct queue *q, enum queue_dir dir, struct queue_id id,
 	}
 	if (m->id.n != id.n) {
 		queue_message_close(&m);
-		return damaged(e, "another message's id");
+		return queue_damaged(e, "another message's id");
 	}
 	*out = m;
 	return 0;
@@ -437,7 +346,7 @@ walk_init(struct rcpt_walk *w, struct queue_message *m, uint32_t from)
 
 	*w = (struct rcpt_walk){ .m = m };
 	w->index = from / RECORD_GROUP * RECORD_GROUP;
-	cursor_init(&w->c, m, at,
+	cursor_init(&w->c, m->fd, m->head, at,
 	    at < m->envelope_end ? m->envelope_end : m->more_end);
 }
 
@@ -523,7 +432,7 @@ queue_message_rcpts(struct queue_message *m, uint32_t from, uint32_t max,
 		if (w.index - 1 < from)
 			continue;
 		if (!record_rcpt_get(&r, &out[count])) {
-			got = damaged(e, "bad recipient");
+			got = queue_damaged(e, "bad recipient");
 			break;
 		}
 		keep_rcpt(&m->page, &out[count]);
@@ -565,7 +474,7 @@ queue_message_mark(struct queue_message *m, uint32_t rcpt_index,
 	while (got > 0 && w.index - 1 < rcpt_index);
 	buf_release(&w.c.win);
 	if (got <= 0)
-		return got < 0 ? -1 : damaged(e, "recipient not found");
+		return got < 0 ? -1 : queue_damaged(e, "recipient not found");
 	return queue_mark_at(m->fd, at + RECORD_MARK_AT, state, e);
 }
 
