@@ -1,17 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lib/queue/queue.h"
+#include "lib/queue/writer.h"
 
-#include <errno.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/crc.h"
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
-#include "lib/os/fs.h"
-#include "lib/os/work.h"
-#include "lib/queue/group.h"
-#include "lib/queue/queue_int.h"
 #include "lib/queue/record.h"
 
 /*
@@ -21,44 +15,12 @@
  * chunk goes out, and some more. Recipients that come later and do not fit
  * there stand behind the content (the "more" section). The head, without
  * which nothing is a queue file, goes last. Then the file is sealed, or, by
- * group commit, its bytes go into the journal.
+ * group commit, its bytes go into the journal. Here is what is done on the
+ * loop; writer_file.c has the steps on the file.
  */
 enum {
-	CHUNK = 1 << 17,	/* content bytes that are worth a write */
 	WAITING_BUSY = 1 << 18, /* the caller should pause */
-	WAITING_MAX = 1 << 24,	/* a caller that does not pause fails */
 	PLACE_SPARE = 1 << 12,	/* room beyond the envelope known so far */
-	ENVELOPE_MAX = LIMIT_RCPT * 8192,
-};
-
-struct queue_writer {
-	struct queue *q;
-	struct queue_id id;
-	struct queue_envelope env; /* spans live in arena */
-	struct arena arena;
-	struct buf front; /* recipient records before the content */
-	struct buf more;  /* those that did not fit any more */
-	size_t front_max; /* once content is on its way: front's room */
-	uint32_t rcpt_count;
-	uint32_t crc;
-	uint64_t size;	     /* content bytes taken */
-	struct buf waiting;  /* of them, not yet being written */
-	struct buf writing;  /* being written by the thread */
-	uint64_t written;    /* content bytes in the file */
-	uint64_t content_at; /* 0: not yet decided */
-	int fd;
-	struct queue_id spare; /* to be used, or used; n 0: none */
-	bool failed; /* e says why; nothing more is done */
-	struct err e;
-	struct work work;
-	bool busy; /* work is submitted */
-	bool committing, aborting;
-	queue_ready_fn ready;
-	void *ready_arg;
-	queue_commit_fn done;
-	void *done_arg;
-	struct group_entry entry;
-	bool made; /* by make_file */
 };
 
 static void
@@ -101,10 +63,10 @@ queue_writer_open(struct queue *q, const struct queue_envelope *env)
 	w->fd = -1;
 	w->id = queue_id_next(&q->source, clock_wall_us());
 	arena_init(&w->arena, RECORD_DATA_MAX);
-	buf_init(&w->front, ENVELOPE_MAX);
-	buf_init(&w->more, ENVELOPE_MAX);
-	buf_init(&w->waiting, WAITING_MAX);
-	buf_init(&w->writing, WAITING_MAX);
+	buf_init(&w->front, WRITER_ENVELOPE_MAX);
+	buf_init(&w->more, WRITER_ENVELOPE_MAX);
+	buf_init(&w->waiting, WRITER_WAITING_MAX);
+	buf_init(&w->writing, WRITER_WAITING_MAX);
 	copy_envelope(w, env);
 	return w;
 }
@@ -160,211 +122,6 @@ queue_writer_clear_rcpts(struct queue_writer *w)
 	w->rcpt_count = 0;
 	buf_reset(&w->front);
 	buf_reset(&w->more);
-}
-
-/* ---- steps in a thread (or at once, without a loop) ---- */
-static int
-create(struct queue_writer *w, struct err *e)
-{
-	char name[QUEUE_NAME];
-
-	if (w->fd >= 0)
-		return 0;
-	if (w->spare.n != 0 && queue_spare_open(w->q, w->spare, &w->fd) == 0)
-		return 0;
-	w->spare.n = 0;
-	queue_name(QUEUE_INCOMING, w->id, name);
-	if (fs_create(w->q->fd, name, 0660, &w->fd, e) != 0)
-		return -1;
-	/* qmgr is another user of the same group, whatever our umask is. */
-	if (fchmod(w->fd, 0660) != 0)
-		return err_sys(e, "chmod %s", name);
-	return 0;
-}
-
-static void
-write_chunk(struct work *work)
-{
-	struct queue_writer *w = CONTAINER_OF(work, struct queue_writer, work);
-
-	w->failed = create(w, &w->e) != 0 ||
-		    fs_pwrite(w->fd, buf_span(&w->writing),
-			(off_t)(w->content_at + w->written), &w->e) != 0;
-	w->written += w->writing.n;
-	buf_reset(&w->writing);
-}
-
-/* Everything in front of the content: head, envelope, recipients, room. */
-static void
-compose_front(struct queue_writer *w, struct buf *b, struct record_header *h)
-{
-	struct buf envelope;
-
-	buf_init(&envelope, RECORD_DATA_MAX + RECORD_FRAME);
-	record_envelope_put(&envelope, &w->env);
-	*h = (struct record_header){
-		.id = w->id,
-		.envelope_size = envelope.n + w->front.n,
-		.content_at = w->content_at,
-		.content_size = w->size,
-		.more_size = w->more.n,
-		.content_crc = w->crc,
-		.rcpt_count = w->rcpt_count,
-	};
-	if (h->content_at == 0)
-		h->content_at = RECORD_HEADER + h->envelope_size;
-	BUG_ON(h->content_at < RECORD_HEADER + h->envelope_size);
-	record_header_put(b, h);
-	buf_add(b, buf_span(&envelope));
-	buf_add(b, buf_span(&w->front));
-	if (!buf_ok(&envelope))
-		b->spilt = true;
-	buf_release(&envelope);
-}
-
-/* What is not yet in the file: at most two writes, the head's last. *first
- * is the last of them, all of it when nothing had been written before. */
-static int
-write_rest(struct queue_writer *w, struct buf *first, struct err *e)
-{
-	struct buf front, rest;
-	struct record_header h;
-	int ret = -1;
-
-	buf_init(&front, (size_t)ENVELOPE_MAX + WAITING_MAX + CHUNK);
-	buf_init(&rest, (size_t)ENVELOPE_MAX + WAITING_MAX + CHUNK);
-	compose_front(w, &front, &h);
-	buf_add(&rest, buf_span(&w->waiting));
-	buf_add(&rest, buf_span(&w->more));
-	record_end_put(&rest, &h);
-	if (w->content_at == 0) {
-		buf_add(&front, buf_span(&rest));
-		buf_reset(&rest);
-	}
-	if (!buf_ok(&front) || !buf_ok(&rest))
-		err_set(e, ERR_TEMP, "4.3.1", "envelope too large");
-	else if (rest.n == 0 ||
-		 fs_pwrite(w->fd, buf_span(&rest),
-		     (off_t)(w->content_at + w->written), e) == 0)
-		ret = fs_pwrite(w->fd, buf_span(&front), 0, e);
-	buf_release(&rest);
-	*first = front;
-	return ret;
-}
-
-/* Nothing may be left of a message that is answered with an error. */
-static void
-remove_all(struct queue_writer *w, bool sealed)
-{
-	if (w->fd < 0 && !w->made)
-		return;
-	queue_remove(w->q, w->id, QUEUE_INCOMING, NULL);
-	if (sealed)
-		queue_remove(w->q, w->id, w->env.birth, NULL);
-}
-
-static void
-seal(struct work *work)
-{
-	struct queue_writer *w = CONTAINER_OF(work, struct queue_writer, work);
-	char from[QUEUE_NAME], to[QUEUE_NAME];
-	bool renamed = false;
-
-	queue_name(QUEUE_INCOMING, w->id, from);
-	queue_name(w->env.birth, w->id, to);
-	if (!w->failed && create(w, &w->e) == 0 &&
-	    write_rest(w, &w->entry.whole, &w->e) == 0 &&
-	    fs_sync(w->fd, &w->e) == 0 &&
-	    fs_rename_new(w->q->fd, from, w->q->fd, to, &w->e) == 0) {
-		renamed = true;
-		if (queue_sync_dir(w->q, w->env.birth, w->id, &w->e) == 0)
-			return;
-	}
-	w->failed = true;
-	remove_all(w, renamed);
-}
-
-static void
-throw_away(struct work *work)
-{
-	struct queue_writer *w = CONTAINER_OF(work, struct queue_writer, work);
-
-	remove_all(w, false);
-}
-
-/* ---- by group commit, in a thread ---- */
-/* The file's bytes from the file: it was written piece by piece. */
-static int
-read_back(struct queue_writer *w, struct buf *whole, struct err *e)
-{
-	const size_t size = (size_t)(w->content_at + w->size) + w->more.n +
-			    RECORD_END;
-	uint8_t *to;
-
-	buf_reset(whole);
-	to = buf_room(whole, size);
-	while (whole->n < size) {
-		const ssize_t n = pread(w->fd, to + whole->n, size - whole->n,
-		    (off_t)whole->n);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_sys(e, "read queue file");
-		if (n == 0)
-			return err_set(
-			    e, ERR_TEMP, "4.3.0", "queue file: too short");
-		buf_grown(whole, (size_t)n);
-	}
-	return 0;
-}
-
-/* A spare gets the message's name last. */
-static int
-fill_file(struct queue_writer *w, struct group_entry *g)
-{
-	buf_release(&g->whole);
-	if (create(w, &g->e) != 0 || write_rest(w, &g->whole, &g->e) != 0 ||
-	    (w->content_at > 0 && read_back(w, &g->whole, &g->e) != 0))
-		return -1;
-	return w->spare.n == 0 ?
-	    0 : queue_spare_done(w->q, w->fd, g->whole.n, w->spare, w->id,
-		    &g->e);
-}
-
-/* Without the spare: a new file. */
-static int
-fill_another(struct queue_writer *w, struct group_entry *g)
-{
-	if (w->spare.n == 0)
-		return -1;
-	if (w->fd >= 0)
-		close(w->fd);
-	w->fd = -1;
-	queue_spare_remove(w->q, w->spare);
-	w->spare.n = 0;
-	return fill_file(w, g);
-}
-
-static void
-make_file(struct group_entry *g)
-{
-	struct queue_writer *w = CONTAINER_OF(g, struct queue_writer, entry);
-
-	g->failed = fill_file(w, g) != 0 && fill_another(w, g) != 0;
-	if (g->failed) {
-		remove_all(w, false);
-		return;
-	}
-	close(w->fd);
-	w->fd = -1;
-	w->made = true;
-}
-
-static void
-undo_file(struct group_entry *g)
-{
-	remove_all(CONTAINER_OF(g, struct queue_writer, entry), false);
 }
 
 /* ---- on the loop ---- */
@@ -445,7 +202,7 @@ start_chunk(struct queue_writer *w)
 	}
 	w->waiting = w->writing;
 	w->writing = swap;
-	submit(w, WORK_OTHER, write_chunk, chunk_done);
+	submit(w, WORK_OTHER, writer_chunk, chunk_done);
 }
 
 /* It was not needed: what is sealed never goes into a spare. */
@@ -464,7 +221,7 @@ group_over(struct group_entry *g)
 
 	if (g->alone) {
 		keep_spare(w);
-		submit(w, WORK_FLUSH, seal, seal_done);
+		submit(w, WORK_FLUSH, writer_seal, seal_done);
 		return;
 	}
 	tell(w, g->failed ? &g->e : NULL);
@@ -504,8 +261,8 @@ commit_now(struct queue_writer *w)
 	if (size <= GROUP_FILE_MAX) {
 		w->entry = (struct group_entry){ .id = w->id,
 			.size_max = size,
-			.make = make_file,
-			.undo = undo_file,
+			.make = writer_make_file,
+			.undo = writer_undo_file,
 			.done = group_over };
 		buf_init(&w->entry.whole, GROUP_FILE_MAX);
 		if (w->fd < 0)
@@ -514,7 +271,7 @@ commit_now(struct queue_writer *w)
 			return;
 		keep_spare(w);
 	}
-	submit(w, WORK_FLUSH, seal, seal_done);
+	submit(w, WORK_FLUSH, writer_seal, seal_done);
 }
 
 static void
@@ -523,7 +280,7 @@ next_step(struct queue_writer *w)
 	if (w->busy)
 		return;
 	if (w->aborting) {
-		submit(w, WORK_NAME, throw_away, throw_away_done);
+		submit(w, WORK_NAME, writer_throw_away, throw_away_done);
 		return;
 	}
 	if (!w->failed && !buf_ok(&w->waiting)) {
@@ -532,7 +289,7 @@ next_step(struct queue_writer *w)
 	}
 	if (w->committing)
 		commit_now(w);
-	else if (!w->failed && w->waiting.n >= CHUNK)
+	else if (!w->failed && w->waiting.n >= WRITER_CHUNK)
 		start_chunk(w);
 }
 
