@@ -681,7 +681,9 @@ report(double seconds)
 	struct rusage u;
 
 	getrusage(RUSAGE_SELF, &u);
-	qsort(stats.latency, stats.latency_count, sizeof(double), by_size);
+	if (stats.latency_count > 0)
+		qsort(stats.latency, stats.latency_count, sizeof(double),
+		    by_size);
 	printf("done=%ld failed=%ld seconds=%.4f p50_ms=%.3f p90_ms=%.3f "
 	       "p99_ms=%.3f max_ms=%.3f own_cpu_s=%.3f\n",
 	    stats.done, stats.failed, seconds, percentile(0.5),
