@@ -150,6 +150,8 @@ class Users:
 class Smtpd(ipc.Daemon):
     """One smtpd on an inet listener of its own."""
 
+    keyless = False  # master has no certificate
+
     def __init__(self, house, tls, keyless=False, **more):
         self.tls, self.keyless = tls, keyless
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=1000)
