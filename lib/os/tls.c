@@ -36,8 +36,10 @@ tls_ctx_new(const SSL_METHOD *method, bool server)
 	table_init(&ctx->by_name);
 	SSL_CTX_set_min_proto_version(ctx->ssl, TLS1_2_VERSION);
 	/* Mail peers often just close; SMTP and IMAP mark the end of what
-	 * they say themselves, so a missing close_notify cuts nothing off. */
+	 * they say themselves, so a missing close_notify cuts nothing off.
+	 * What was decrypted may be a password: no copy is left. */
 	SSL_CTX_set_options(ctx->ssl, SSL_OP_NO_COMPRESSION |
+					  SSL_OP_CLEANSE_PLAINTEXT |
 					  SSL_OP_NO_RENEGOTIATION |
 					  SSL_OP_IGNORE_UNEXPECTED_EOF);
 	SSL_CTX_set_mode(ctx->ssl, SSL_MODE_RELEASE_BUFFERS |
