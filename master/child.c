@@ -46,8 +46,9 @@ vector_free(struct vector *v)
 
 /* shared: the number under which it has the shared table, or -1. */
 static void
-make_argv(const struct service *s, int shared, struct vector *v)
+make_argv(const struct child *c, int shared, struct vector *v)
 {
+	const struct service *s = c->service;
 	struct buf kinds;
 
 	buf_init(&kinds, 4096);
@@ -73,6 +74,8 @@ make_argv(const struct service *s, int shared, struct vector *v)
 		push_copy(v, "-m");
 		push(v, mem_printf("%d", shared));
 	}
+	if (c->standby)
+		push_copy(v, "-w");
 	for (size_t i = 0; s->plan->args[i] != NULL; i++)
 		push_copy(v, s->plan->args[i]);
 	buf_release(&kinds);
@@ -129,7 +132,7 @@ spawn(struct child *c, int control, struct err *e)
 		shared = (int)count;
 		fds[count++] = s->master->shared_fd;
 	}
-	make_argv(s, shared, &argv);
+	make_argv(c, shared, &argv);
 	make_env(&env);
 	{
 		const struct proc_spec spec = {
@@ -370,6 +373,20 @@ greet(struct child *c, int control)
 		send_pids(c);
 }
 
+/* Is there a process that takes the service's clients first? */
+static bool
+has_first(const struct service *s)
+{
+	LIST_EACH(&s->children, link)
+	{
+		const struct child *c = CONTAINER_OF(link, struct child, link);
+
+		if (c->current && !c->standby && c->state != CHILD_LEAVING)
+			return true;
+	}
+	return false;
+}
+
 int
 child_start(struct service *s, struct err *e)
 {
@@ -380,6 +397,7 @@ child_start(struct service *s, struct err *e)
 	c->service = s;
 	c->generation = s->generation;
 	c->current = true;
+	c->standby = has_first(s);
 	c->slot = c->slot_fd = -1;
 	c->started_ms = loop_now_ms(s->master->loop);
 	if (s->plan->program->needs_slot) {

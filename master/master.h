@@ -128,6 +128,7 @@ struct child {
 	enum child_state state;
 	bool current; /* of the plan that holds now */
 	bool was_ready;
+	bool standby; /* another one was the first when it started */
 	int slot, slot_fd; /* -1: none */
 	uint64_t started_ms;
 	char status[128]; /* its own words, for chappe status */

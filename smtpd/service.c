@@ -5,7 +5,7 @@
 #include "lib/os/log.h"
 #include "smtpd/session.h"
 
-enum { SPACE_MS = 1000, COMPANY_FROM = 4 };
+enum { SPACE_MS = 1000, COMPANY_FROM = 4, SHARE_FROM = 64 };
 
 static struct service *the_service; /* one a process: see the header */
 
@@ -179,6 +179,7 @@ service_client(struct daemon *d, int fd, const struct daemon_listener *l)
 	session_new(s, fd, l->inet);
 	if (s->session_count >= COMPANY_FROM)
 		daemon_ask_company(d);
+	daemon_share(d, s->session_count >= SHARE_FROM);
 	overload_changed(s);
 }
 

@@ -102,6 +102,7 @@ static const struct daemon_spec spec = {
 	.sandbox = sandbox,
 	.start = start,
 	.client = service_client,
+	.gathers = true,
 	.refuse = service_refuse,
 	.leave = service_leave,
 	.hurry = service_hurry,

@@ -11,13 +11,14 @@
  *
  * How master starts a daemon (nothing else may start one):
  *   PROGRAM -c CONFDIR -n SERVICE -g GENERATION [-o name=value]...
- *           -l KIND[,KIND...] [-m DESCRIPTOR] [ARGUMENT...]
+ *           -l KIND[,KIND...] [-m DESCRIPTOR] [-w] [ARGUMENT...]
  * KIND is "inet", "unix", "imap" or "imaps" (inet listeners that master made
  * from protocols, listen, imap_port and imaps_port), one for each inherited
  * listener. Descriptor 3 is
  * the control channel to master (SOCK_SEQPACKET), 4 and up the listeners in
  * that order, DESCRIPTOR the memory of lib/os/shared_table.h for programs that
- * have a use for it; all else is closed but 0-2 (/dev/null, and stderr). master has
+ * have a use for it; -w: another process of the service is its first, see
+ * `gathers`. All else is closed but 0-2 (/dev/null, and stderr). master has
  * already set the user for programs that do not run as root. A daemon sends
  * MSG_READY when it serves, ends when the control channel closes (master
  * died) after finishing what it holds, and gives its last status by its exit
@@ -59,6 +60,9 @@ struct daemon_spec {
 	 * leaves the listeners alone. */
 	void (*client)(struct daemon *d, int fd,
 	    const struct daemon_listener *l);
+	/* Clients from the network gather in one process of the service as
+	 * long as it takes them at once; see daemon_share. */
+	bool gathers;
 	/* One accepted with the descriptor that is kept in reserve, since
 	 * there was no other: says no and closes it. Optional; without it
 	 * such a client waits. */
@@ -122,6 +126,9 @@ int daemon_fill_with(const struct daemon *d, const char *setting, void *out,
 void daemon_full(struct daemon *d);
 /* Stops (starts again) accepting: for a daemon that is full. */
 void daemon_accept(struct daemon *d, bool on);
+/* Of a process in which clients gather: it has so many (few again) that the
+ * next ones are for whoever takes them. */
+void daemon_share(struct daemon *d, bool on);
 /* There is work for another process of the service: master starts one, up to
  * the limit. To be called as often as one likes. */
 void daemon_ask_company(struct daemon *d);

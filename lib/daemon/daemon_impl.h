@@ -26,6 +26,7 @@ struct daemon_options {
 	size_t listener_count;
 	int shared_fd; /* -1: none */
 	bool test;     /* -t: only look whether the configuration is right */
+	bool standby;  /* -w: another process of the service is the first */
 	char *const *args;
 };
 
@@ -45,6 +46,9 @@ struct daemon {
 	struct list early; /* messages that came before start */
 	struct watch *watches[LISTENERS_MAX];
 	struct timer *accept_again;
+	struct timer *standby;	/* listen.c */
+	uint64_t duty_until_ms; /* until then it does not stand by */
+	bool sharing;		/* daemon_share */
 	bool root;         /* not a private instance */
 	bool accepting, leaving;
 	uint64_t ask_again_ms; /* daemon_ask_company: not before */

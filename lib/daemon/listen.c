@@ -10,6 +10,8 @@
 enum {
 	FULL_PAUSE_MS = 200, /* when there are no more descriptors */
 	COMPANY_MS = 1000,   /* between two questions */
+	STANDBY_MS = 5,	     /* so long the first process may take a client */
+	DUTY_MS = 50,	     /* so long help lasts when it did not */
 };
 
 struct listener_arg {
@@ -21,7 +23,7 @@ static void
 update(struct daemon *d)
 {
 	bool on = d->accepting && !d->leaving &&
-	    !timer_active(d->accept_again);
+	    !timer_active(d->accept_again) && !timer_active(d->standby);
 
 	for (size_t i = 0; i < d->options.listener_count; i++)
 		if (d->watches[i] != NULL)
@@ -53,6 +55,51 @@ refuse(struct daemon *d, const struct daemon_listener *l)
 	return fd >= 0;
 }
 
+/* 1: a client was taken, or told that there is no room. */
+static int
+take_one(struct daemon *d, const struct daemon_listener *l)
+{
+	struct err e;
+	int fd;
+	const int n = sock_accept(l->fd, &fd, NULL, &e);
+
+	if (n > 0)
+		d->spec->client(d, fd, l);
+	if (n >= 0)
+		return n;
+	if ((e.sysno == EMFILE || e.sysno == ENFILE) && refuse(d, l))
+		return 1;
+	log_warning(NULL, "%s", e.text);
+	timer_start(d->accept_again, FULL_PAUSE_MS);
+	update(d);
+	return 0;
+}
+
+/*
+ * Where clients gather in the service's first process, the others take those
+ * that it left waiting for a moment, since it has its hands full; then they
+ * help for a while. Clients of one process share their flushes, and nobody is
+ * woken for what the first one does at once.
+ */
+static bool
+stands_by(const struct daemon *d, const struct daemon_listener *l)
+{
+	return d->options.standby && d->spec->gathers && l->inet &&
+	    loop_now_ms(d->loop) >= d->duty_until_ms;
+}
+
+static void
+on_standby(void *arg)
+{
+	struct daemon *d = arg;
+
+	for (size_t i = 0; i < d->options.listener_count; i++)
+		if (d->accepting && !d->leaving &&
+		    take_one(d, &d->options.listeners[i]) > 0)
+			d->duty_until_ms = loop_now_ms(d->loop) + DUTY_MS;
+	update(d);
+}
+
 /* One a round: those who are served already come first, and other processes
  * take the next. */
 static void
@@ -60,22 +107,16 @@ on_listener(void *arg, int events)
 {
 	const struct listener_arg *a = arg;
 	struct daemon *d = a->d;
-	struct err e;
-	int fd, n;
 
 	(void)events;
-	watch_yield(d->watches[a->l->index]);
-	n = sock_accept(a->l->fd, &fd, NULL, &e);
-	if (n > 0) {
-		d->spec->client(d, fd, a->l);
+	if (stands_by(d, a->l)) {
+		timer_start(d->standby, STANDBY_MS);
+		update(d);
 		return;
 	}
-	if (n == 0 ||
-	    ((e.sysno == EMFILE || e.sysno == ENFILE) && refuse(d, a->l)))
-		return;
-	log_warning(NULL, "%s", e.text);
-	timer_start(d->accept_again, FULL_PAUSE_MS);
-	update(d);
+	if (!d->spec->gathers || d->options.standby || d->sharing)
+		watch_yield(d->watches[a->l->index]);
+	take_one(d, a->l);
 }
 
 void
@@ -87,6 +128,7 @@ daemon_listen_start(struct daemon *d)
 	d->reserve_fd = d->spec->refuse != NULL ?
 	    open("/dev/null", O_RDONLY | O_CLOEXEC) : -1;
 	d->accept_again = timer_new(d->loop, on_accept_again, d);
+	d->standby = timer_new(d->loop, on_standby, d);
 	if (d->spec->client == NULL)
 		return;
 	for (size_t i = 0; i < d->options.listener_count; i++) {
@@ -125,6 +167,12 @@ daemon_ask_company(struct daemon *d)
 	msg_begin(&m, MSG_COMPANY, 0, 0);
 	channel_send(d->control, &m);
 	msg_out_release(&m);
+}
+
+void
+daemon_share(struct daemon *d, bool on)
+{
+	d->sharing = on;
 }
 
 void

@@ -36,7 +36,7 @@ daemon_options_parse(int argc, char *argv[], struct daemon_options *out,
 	out->shared_fd = -1;
 	optind = 1;
 	opterr = 0;
-	while ((c = getopt(argc, argv, "+c:d:g:l:m:n:o:t")) != -1) {
+	while ((c = getopt(argc, argv, "+c:d:g:l:m:n:o:tw")) != -1) {
 		switch (c) {
 		case 'c':
 			out->conf_dir = optarg;
@@ -63,6 +63,9 @@ daemon_options_parse(int argc, char *argv[], struct daemon_options *out,
 			break;
 		case 't':
 			out->test = true;
+			break;
+		case 'w':
+			out->standby = true;
 			break;
 		case 'o':
 			if (out->override_count == OVERRIDES_MAX)

@@ -8,6 +8,7 @@ names: discard.test goes to the discard service, sample.test into Maildirs of
 the user bob.
 """
 
+import contextlib
 import os
 import re
 import signal
@@ -285,6 +286,21 @@ class Postfix:
                 line = " ".join(words)
             lines.append(line)
         return "\n".join(lines) + "\n"
+
+    @contextlib.contextmanager
+    def sink(self, port):
+        """Postfix's smtp-sink, which takes mail and stores nothing."""
+        child = subprocess.Popen(
+            [self.root + "/usr/sbin/smtp-sink", "-u", "nobody",
+             "127.0.0.1:%d" % port, "1000"], cwd="/",
+            env={"LD_LIBRARY_PATH": self.libraries},
+            stdin=subprocess.DEVNULL)
+        try:
+            wait_for_greeting(port)
+            yield child.pid
+        finally:
+            child.terminate()
+            child.wait()
 
     def _run(self, *argv):
         env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C",

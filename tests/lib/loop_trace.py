@@ -154,8 +154,9 @@ def faults(calls, thread, known):
             why = _why(name, rest, fds)
             if why is None and took is not None and took > LONGEST_S:
                 why = "took %.1f s" % took
-            if why is None and took is None and name not in (
-                    "exit", "exit_group"):
+            # What was cut off by the end of the trace tells nothing.
+            if why is None and took is None and "<detached" not in rest \
+                    and name not in ("exit", "exit_group"):
                 why = "did not return"
             if why:
                 found.append("%s: %s(%s" % (why, name, rest[:150]))

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""smtpd grows to a process for each core, and clients are shared out."""
+"""Few clients gather in one smtpd; many are shared out over a process for each
+core, and so are those that the first leaves waiting."""
 # instance: -o smtpd_session_limit=1000
 # timeout: 120
 
 import os
 import re
+import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
@@ -13,6 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
 import cases  # noqa: E402
 import smtp_session as mail  # noqa: E402
 
+COMPANY_FROM, SHARED_FROM = 4, 64  # as in smtpd/service.c
 CORES = min(len(os.sched_getaffinity(0)), 32)
 
 
@@ -25,28 +28,63 @@ def processes(start):
     return found
 
 
-def test_a_process_for_each_core():
+def connect(held, count):
+    """So many more clients: {pid: those that it took}."""
     start = len(mail.log())
-    held = []
-
-    def all_there():
+    for _ in range(count):
         held.append(mail.smtp())
-        return len(processes(start)) >= CORES
+    cases.wait_for("all in the log",
+                   lambda: sum(processes(start).values()) == count)
+    return processes(start)
 
+
+def gathered():
+    """Did one take all of a few clients? On a busy machine it may be late
+    for one of them."""
+    held = []
     try:
+        connect(held, COMPANY_FROM)  # asks for company, if there is none
+        return len(connect(held, 12)) == 1
+    finally:
+        for s in held:
+            s.close()
+
+
+def test_few_are_served_by_one():
+    cases.wait_for("one that takes all", gathered)
+
+
+def test_a_process_for_each_core():
+    held = []
+    try:
+        connect(held, SHARED_FROM)
+        taken = {}
+
+        def all_there():
+            taken.update(connect(held, 1))
+            return len(taken) >= CORES
+
         cases.wait_for("%d processes" % CORES, all_there)
-        assert len(processes(start)) == CORES, processes(start)
-        cases.wait_for("all of them in the log", lambda: sum(
-            processes(start).values()) == len(held))
         # Now that all run, each has its share of new ones.
-        second = len(mail.log())
-        for _ in range(20 * CORES):
-            held.append(mail.smtp())
-        cases.wait_for("all connections in the log", lambda: sum(
-            processes(second).values()) == 20 * CORES)
-        shares = processes(second)
+        shares = connect(held, 20 * CORES)
         assert len(shares) == CORES and min(shares.values()) >= 4, shares
     finally:
+        for s in held:
+            s.close()
+
+
+def test_others_step_in():
+    if CORES == 1:
+        raise cases.Skip("one core: one process")
+    held = []
+    taken = connect(held, 12)
+    first = max(taken, key=taken.get)
+    os.kill(int(first), signal.SIGSTOP)
+    try:
+        others = connect(held, 5)
+        assert first not in others, (first, others)
+    finally:
+        os.kill(int(first), signal.SIGCONT)
         for s in held:
             s.close()
 
