@@ -14,6 +14,7 @@ struct loop {
 	uv_async_t wake; /* also keeps an otherwise empty loop running */
 	uv_idle_t idle;	 /* runs while there is something deferred */
 	uv_check_t check; /* runs while a shared watch is to be made one */
+	uv_idle_t hurry;  /* that long the loop does not sleep */
 	struct list unshared; /* those, struct watch */
 	struct list deferred;
 	struct list signals;
@@ -124,6 +125,7 @@ loop_new(void)
 	must(uv_async_init(&loop->uv, &loop->wake, on_wake));
 	must(uv_idle_init(&loop->uv, &loop->idle));
 	must(uv_check_init(&loop->uv, &loop->check));
+	must(uv_idle_init(&loop->uv, &loop->hurry));
 	list_init(&loop->unshared);
 	loop->wake.data = loop->idle.data = loop->check.data = loop;
 	return loop;
@@ -324,7 +326,7 @@ static void on_poll(uv_poll_t *h, int status, int events);
  * anew, behind libuv's back, which never changes what it waits for of such a
  * descriptor and takes it out by its number. As it goes in last, the other
  * processes are woken first the next time. */
-static void
+static bool
 enter_shared(struct watch *w, struct loop *loop)
 {
 	const int epoll = uv_backend_fd(&loop->uv);
@@ -334,22 +336,35 @@ enter_shared(struct watch *w, struct loop *loop)
 	must(uv_fileno((const uv_handle_t *)&w->uv, &fd));
 	e.data.fd = fd;
 	/* Not there: libuv has not got to it yet. */
-	if (epoll_ctl(epoll, EPOLL_CTL_DEL, fd, &e) == 0)
-		BUG_ON(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e) != 0);
+	if (epoll_ctl(epoll, EPOLL_CTL_DEL, fd, &e) != 0)
+		return false;
+	BUG_ON(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e) != 0);
+	return true;
 }
 
-/* libuv has waited, and so has put all watches in. */
+/* libuv has waited, and so has put all watches in, but for those that were
+ * set in this very round. */
 static void
 on_check(uv_check_t *h)
 {
 	struct loop *loop = h->data;
-	struct list *link;
 
-	while ((link = list_first(&loop->unshared)) != NULL) {
-		list_remove(link);
-		enter_shared(CONTAINER_OF(link, struct watch, unshared), loop);
+	LIST_EACH(&loop->unshared, link)
+	{
+		if (enter_shared(
+			CONTAINER_OF(link, struct watch, unshared), loop))
+			list_remove(link);
 	}
+	if (!list_empty(&loop->unshared))
+		return;
 	uv_check_stop(h);
+	uv_idle_stop(&loop->hurry);
+}
+
+static void
+on_hurry(uv_idle_t *h)
+{
+	(void)h;
 }
 
 static void
@@ -360,6 +375,7 @@ share_later(struct watch *w)
 	list_remove(&w->unshared);
 	list_push(&loop->unshared, &w->unshared);
 	must(uv_check_start(&loop->check, on_check));
+	must(uv_idle_start(&loop->hurry, on_hurry));
 }
 
 void
