@@ -4,6 +4,7 @@
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
 #include "qmgr/reserve.h"
+#include "qmgr/settle_steps.h"
 
 /*
  * Failed recipients become a notification, made by the bounce service, which
@@ -40,9 +41,10 @@ to_be_marked(struct message *m, struct rcpt *r)
 	list_push(&m->sent, &r->link);
 }
 
-/* There was no room for it; there will be soon. */
+/* There was no room for it. The notification is tried again, not the
+ * delivery. */
 static void
-again(struct message *m)
+again(struct message *m, const struct err *e)
 {
 	struct list *link;
 
@@ -55,7 +57,7 @@ again(struct message *m)
 		m->failed_count += failed;
 		m->told_count += !failed;
 	}
-	m->stuck = true;
+	message_stick(m, e);
 }
 
 static void
@@ -69,8 +71,8 @@ answered(void *arg, struct msg_in *in, const struct err *e)
 	m->q->bouncing--;
 	if (e != NULL)
 		log_warning(&m->log, "no notification: %s", e->text);
-	if (e != NULL && reserve_use(m->q, e)) {
-		again(m);
+	if (e != NULL && reserve_wanted(e)) {
+		again(m, e);
 		return;
 	}
 	while ((link = list_first(&m->writing)) != NULL) {
@@ -201,9 +203,14 @@ warned(void *arg, struct msg_in *in, const struct err *e)
 	(void)in;
 	m->busy = false;
 	m->q->bouncing--;
-	/* It was but a courtesy. */
+	/* It is but a courtesy, and waits only for the reserve. */
 	if (e != NULL)
 		log_warning(&m->log, "no delay notification: %s", e->text);
+	if (e != NULL && reserve_use(m->q, e, m->emptied)) {
+		m->warned = false;
+		m->stuck = true;
+		return;
+	}
 	message_step(m);
 }
 
@@ -226,6 +233,7 @@ message_warn(struct message *m)
 	}
 	if (any) {
 		m->busy = true;
+		m->emptied = reserve_emptied(m->q);
 		m->q->bouncing++;
 		client_call(m->q->bounce, &out, BOUNCE_TIMEOUT_MS, warned, m);
 	} else {
@@ -250,6 +258,7 @@ message_bounce(struct message *m)
 		message_step(m);
 	} else {
 		m->busy = true;
+		m->emptied = reserve_emptied(m->q);
 		m->q->bouncing++;
 		client_call(m->q->bounce, &out, BOUNCE_TIMEOUT_MS, answered, m);
 	}

@@ -149,6 +149,7 @@ struct message {
 	bool step_failed; /* e says why */
 	bool spare;	  /* its file is to be used again */
 	bool stuck;	  /* tried again by the timer */
+	uint32_t emptied; /* reserve_emptied when the last step began */
 	struct list stuck_link;
 	enum edit_op edit;
 	struct list edit_waiters; /* struct edit_one, admin.c */

@@ -18,6 +18,7 @@ struct reserve {
 	struct timer *look;
 	struct work work;
 	bool busy, emptying, failed;
+	uint32_t emptied; /* so many times */
 	struct err e;
 };
 
@@ -79,6 +80,7 @@ empty_done(struct work *work)
 				  "bytes is used",
 		    (unsigned long long)r->size);
 	r->used = true;
+	r->emptied++;
 	timer_start(r->look, LOOK_MS);
 	qmgr_unstick(r->q);
 }
@@ -98,12 +100,29 @@ on_look(void *arg)
 }
 
 bool
-reserve_use(struct qmgr *q, const struct err *e)
+reserve_wanted(const struct err *e)
+{
+	return e->sysno == ENOSPC || e->sysno == EDQUOT;
+}
+
+uint32_t
+reserve_emptied(const struct qmgr *q)
+{
+	return q->reserve->emptied;
+}
+
+bool
+reserve_use(struct qmgr *q, const struct err *e, uint32_t since)
 {
 	struct reserve *r = q->reserve;
 
-	if (e->sysno != ENOSPC && e->sysno != EDQUOT)
+	if (!reserve_wanted(e))
 		return false;
+	if (since != r->emptied) {
+		/* The disk was full before; it is news no more. */
+		timer_start(q->stuck, 0);
+		return true;
+	}
 	if (!r->whole || r->busy)
 		return r->emptying;
 	r->emptying = true;

@@ -16,9 +16,16 @@ struct reserve;
 
 void reserve_start(struct qmgr *q);
 
-/* A step failed so. True: it was for want of room and there is or will be
- * some soon, when qmgr_unstick is called. */
-bool reserve_use(struct qmgr *q, const struct err *e);
+/* Was it for want of room? */
+bool reserve_wanted(const struct err *e);
+
+/* How often it was emptied. */
+uint32_t reserve_emptied(const struct qmgr *q);
+
+/* A step failed with e that began when reserve_emptied was `since`. True: it
+ * was for want of room, and there is some since then, or will be soon:
+ * qmgr_unstick is called. */
+bool reserve_use(struct qmgr *q, const struct err *e, uint32_t since);
 
 /* Is it there, or being made? What is not in the queue yet may take room only
  * then. */

@@ -86,7 +86,7 @@ seal_done(struct work *work)
 			segment_left(m);
 		} else {
 			log_warning(&m->log, "sealing: %s", item->e.text);
-			reserve_use(m->q, &item->e);
+			reserve_use(m->q, &item->e, reserve_emptied(m->q));
 			if (m->seg != NULL)
 				m->seg->retry_ms = now_ms() + 1000;
 		}

@@ -100,7 +100,7 @@ acquire_failed(struct acquire *a)
 
 	log_warning(NULL, "journal segment: %s", a->e.text);
 	if (a->file.head.owner == JOURNAL_QMGR)
-		reserve_use(a->q, &a->e);
+		reserve_use(a->q, &a->e, reserve_emptied(a->q));
 	s->file = a->file;
 	s->asking = false;
 	/* Without a head the next start removes what is left of a new one. */

@@ -187,6 +187,7 @@ static void
 submit(struct message *m, enum work_pool pool, work_fn run, work_fn done)
 {
 	m->busy = true;
+	m->emptied = reserve_emptied(m->q);
 	m->work = (struct work){ .run = run, .done = done };
 	work_submit(m->q->loop, pool, &m->work);
 }
@@ -221,16 +222,21 @@ free_list(struct list *l)
 		rcpt_written(CONTAINER_OF(link, struct rcpt, link));
 }
 
+void
+message_stick(struct message *m, const struct err *e)
+{
+	m->stuck = true;
+	if (!reserve_use(m->q, e, m->emptied) && !timer_active(m->q->stuck))
+		timer_start(m->q->stuck, AGAIN_MS);
+}
+
 /* The disk does not take it: all stays in memory, and is tried again. */
 static void
 step_again(struct message *m)
 {
 	log_warning(&m->log, "%s", m->e.text);
 	take_list(&m->sent, &m->writing);
-	m->stuck = true;
-	reserve_use(m->q, &m->e);
-	if (!timer_active(m->q->stuck))
-		timer_start(m->q->stuck, AGAIN_MS);
+	message_stick(m, &m->e);
 }
 
 void
@@ -337,6 +343,10 @@ corrupt_done(struct work *work)
 		log_warning(&m->log, "%s", m->e.text);
 	else
 		log_warning(&m->log, "damaged: moved to corrupt/");
+	if (m->step_failed && reserve_wanted(&m->e)) {
+		message_stick(m, &m->e);
+		return;
+	}
 	edit_gone(m);
 	message_forget(m);
 }
@@ -421,6 +431,7 @@ submit_step(struct message *m, enum journal_type type,
     void (*run)(struct journal_step *), void (*done)(struct journal_step *))
 {
 	m->busy = true;
+	m->emptied = reserve_emptied(m->q);
 	m->step = (struct journal_step){
 		.type = type,
 		.id = m->sched.id,
@@ -490,9 +501,13 @@ static void
 rebuild_done(struct work *work)
 {
 	struct message *m = CONTAINER_OF(work, struct message, work);
-	const uint64_t later = (uint64_t)m->q->conf->minimal_backoff_time;
+	uint64_t later = (uint64_t)m->q->conf->minimal_backoff_time;
 
 	m->busy = false;
+	if (m->step_failed && reserve_wanted(&m->e)) {
+		reserve_use(m->q, &m->e, m->emptied);
+		later = AGAIN_MS;
+	}
 	if (m->step_failed)
 		log_warning(&m->log, "%s", m->e.text);
 	else

@@ -44,6 +44,10 @@ void settle_rebuild(struct message *m);
  * the message is busy. */
 int settle_renew(struct message *m, struct err *e);
 
+/* A step failed with e: nothing is done for it until it is tried again, in a
+ * few seconds, or sooner when it gets room from the reserve. */
+void message_stick(struct message *m, const struct err *e);
+
 /* Nothing is written: it waits until then (the scheduler's time, ms). */
 void settle_wait(struct message *m, uint64_t due_ms);
 

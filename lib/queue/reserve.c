@@ -45,6 +45,10 @@ queue_reserve_free(struct queue *q, struct err *e)
 	if (open_reserve(q, &fd, e) != 0)
 		return -1;
 	ret = fs_truncate(fd, 0, e);
+	/* Some file systems give blocks away only when it is durable that they
+	 * are free. */
+	if (ret == 0)
+		ret = fs_sync(fd, e);
 	close(fd);
 	return ret;
 }

@@ -5,6 +5,7 @@ is in the queue is deferred, with its reasons, and returned to its senders:
 there is a reserve for that. With both settings of queue_commit."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -122,6 +123,8 @@ def run(setting):
         ok = True
     finally:
         if not ok:
+            print("\n".join(line for line in mail.log().split("\n") if
+                            "No space" in line or "the disk" in line))
             print(mail.queue()[-2000:])
             print(mail.log()[-4000:])
             print(subprocess.run("df %s; ls -lsR %s/journal" % (
@@ -138,6 +141,43 @@ def test_group():
 
 def test_file():
     run("file")
+
+
+def bounced_without_a_reserve(setting):
+    away = crash.Away()
+    suite = crash.Instance(["queue_commit=" + setting, "queue_reserve_size=0",
+                            "minimal_backoff_time=1h", away.option()])
+    try:
+        suite.start()
+        away.listener.close()
+        with mail.Sink(port=away.port, reply=lambda verb, line:
+                       "550 5.1.1 no" if verb == "RCPT" else None) as sink:
+            away.sink = sink
+            qid = mail.send(mail.text("fails", to="bad@away.test"),
+                            "bad@away.test", sender=mail.address(1))
+            mail.wait_for_log(qid + ": no notification: .*No space left")
+            mail.wait_until_empty()
+            away.sink = None
+        cases.equal(len(re.findall(qid + ": to=<bad@away.test>",
+                                   mail.log())), 1)
+        cases.contains(b"".join(mail.mailbox_texts(1)).decode(),
+                       "<bad@away.test>")
+    finally:
+        faults = suite.stop()
+        suite.remove()
+    cases.equal(faults, [], "faults of the suite")
+
+
+def test_without_a_reserve():
+    """The first step of bounce finds no room. The notification is tried again,
+    and soon, not the delivery."""
+    os.environ["CHAPPE_FAULT_PROC"] = "bounce"
+    os.environ["CHAPPE_FAULT"] = "1:ENOSPC"
+    try:
+        for setting in "group", "file":
+            bounced_without_a_reserve(setting)
+    finally:
+        del os.environ["CHAPPE_FAULT"], os.environ["CHAPPE_FAULT_PROC"]
 
 
 cases.main(globals())
