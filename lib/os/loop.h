@@ -62,7 +62,8 @@ struct watch *watch_new(struct loop *loop, int fd, watch_fn fn, void *arg);
 void watch_set(struct watch *w, int events);
 /* Other processes watch the descriptor too, a listener: what comes is to wake
  * one of them, not all (EPOLLEXCLUSIVE). For watches of WATCH_READ alone,
- * before watch_set; it holds from the end of the next round on, which comes at once. */
+ * before watch_set; it holds from the end of the next round on, which comes
+ * at once. */
 void watch_shared(struct watch *w);
 /* Of a shared watch that was just served: the others' turn comes first. */
 void watch_yield(struct watch *w);

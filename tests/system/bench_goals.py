@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The figures that are promised, beside Postfix on this machine: a goal of
+make bench-smtp that docs/PROMISES.md says is reached is still reached."""
+# full: it measures for some minutes, and nothing else may run meanwhile
+# alone: it measures
+# timeout: 900
+
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "..", "lib"))
+import cases  # noqa: E402
+
+REACHED = {
+    "accept-10x100-1k": ("CPU per 1000 mails", "end of data to 250, p99"),
+    "accept-200x1-1k": ("CPU per 1000 mails",),
+    "calls": ("calls per mail, 10 sessions", "calls per mail, 50 sessions",
+              "flushes per mail, 50 sessions"),
+}
+
+
+def measured(cell):
+    """The lines with a goal."""
+    done = cases.run(["make", "-s", "bench-smtp", "CELL=" + cell],
+                     cwd=cases.ROOT)
+    print(done.stdout)
+    return [line for line in done.stdout.splitlines() if "[goal" in line]
+
+
+def reached(cell):
+    if os.geteuid() != 0:
+        raise cases.Skip("needs root, for Postfix")
+    lines = measured(cell)
+    for what in REACHED[cell]:
+        found = [line for line in lines if " %s " % what in line]
+        cases.equal([line for line in found if not line.endswith(": met]")],
+                    [], what)
+        cases.equal(len(found), 1, "goals of " + what)
+
+
+def test_ten_sessions():
+    reached("accept-10x100-1k")
+
+
+def test_two_hundred_sessions():
+    reached("accept-200x1-1k")
+
+
+def test_calls():
+    reached("calls")
+
+
+if __name__ == "__main__":
+    cases.main(globals())
