@@ -7,6 +7,7 @@ make bench-smtp that docs/PROMISES.md says is reached is still reached."""
 # timeout: 900
 
 import os
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
@@ -15,7 +16,7 @@ import cases  # noqa: E402
 
 REACHED = {
     "accept-10x100-1k": ("CPU per 1000 mails", "end of data to 250, p99"),
-    "accept-200x1-1k": ("CPU per 1000 mails",),
+    "accept-200x1-1k": ("CPU per 1000 mails", "end of data to 250, p99"),
     "calls": ("calls per mail, 10 sessions", "calls per mail, 50 sessions",
               "flushes per mail, 50 sessions"),
 }
@@ -23,8 +24,11 @@ REACHED = {
 
 def measured(cell):
     """The lines with a goal."""
-    done = cases.run(["make", "-s", "bench-smtp", "CELL=" + cell],
-                     cwd=cases.ROOT)
+    done = subprocess.run(
+        ["make", "-s", "bench-smtp", "CELL=" + cell], cwd=cases.ROOT,
+        env={k: v for k, v in os.environ.items() if k not in ("B", "MODE")},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    cases.equal(done.returncode, 0, done.stdout + done.stderr)
     print(done.stdout)
     return [line for line in done.stdout.splitlines() if "[goal" in line]
 
