@@ -191,14 +191,12 @@ send_probe(struct probe *p, const struct route *to)
 
 /* In the words of the agent that would have said it. */
 static void
-reason_of(const struct probe *p, const struct route_result *r,
-    struct buf *out)
+reason_of(const struct route_result *r, struct buf *out)
 {
 	const struct span text = span_str(r->err.text);
 	const struct span whole = r->address;
 	const size_t at = span_rchr(whole, '@');
 
-	(void)p;
 	if (r->code >= 500 && span_starts(text, SPAN("User unknown in ")) &&
 	    r->class_known &&
 	    (r->class == ROUTE_LOCAL || r->class == ROUTE_VIRTUAL))
@@ -239,7 +237,7 @@ settled_by_route(struct probe *p, const struct route_result *r)
 		log_result(p, RCPT_SENT, "2.0.0", SPAN("mailbox exists"));
 		end(p, VERIFY_OK, SPAN("mailbox exists"));
 	} else if (r->code != 0) {
-		reason_of(p, r, &text);
+		reason_of(r, &text);
 		log_result(p, r->code >= 500 ? RCPT_FAILED : RCPT_DEFERRED,
 		    r->err.dsn, buf_span(&text));
 		end(p, r->code >= 500 ? VERIFY_REFUSED : VERIFY_DEFERRED,

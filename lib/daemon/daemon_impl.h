@@ -46,7 +46,7 @@ struct daemon {
 	struct list early; /* messages that came before start */
 	struct watch *watches[LISTENERS_MAX];
 	struct timer *accept_again;
-	struct timer *standby;	/* listen.c */
+	struct timer *standby, *patrol; /* listen.c */
 	uint64_t duty_until_ms; /* until then it does not stand by */
 	bool sharing;		/* daemon_share */
 	bool root;         /* not a private instance */

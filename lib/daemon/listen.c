@@ -12,6 +12,7 @@ enum {
 	COMPANY_MS = 1000,   /* between two questions */
 	STANDBY_MS = 5,	     /* so long the first process may take a client */
 	DUTY_MS = 50,	     /* so long help lasts when it did not */
+	PATROL_MS = 1000,    /* so long a client waits whom nobody sees */
 };
 
 struct listener_arg {
@@ -89,15 +90,33 @@ stands_by(const struct daemon *d, const struct daemon_listener *l)
 }
 
 static void
+take_what_waits(struct daemon *d)
+{
+	for (size_t i = 0; i < d->options.listener_count; i++)
+		if (d->options.listeners[i].fd >= 0 && d->accepting &&
+		    !d->leaving && !timer_active(d->accept_again) &&
+		    take_one(d, &d->options.listeners[i]) > 0)
+			d->duty_until_ms = loop_now_ms(d->loop) + DUTY_MS;
+}
+
+static void
 on_standby(void *arg)
 {
 	struct daemon *d = arg;
 
-	for (size_t i = 0; i < d->options.listener_count; i++)
-		if (d->accepting && !d->leaving &&
-		    take_one(d, &d->options.listeners[i]) > 0)
-			d->duty_until_ms = loop_now_ms(d->loop) + DUTY_MS;
+	take_what_waits(d);
 	update(d);
+}
+
+/* A process that was woken for a client and died, or hangs, has woken nobody
+ * else. */
+static void
+on_patrol(void *arg)
+{
+	struct daemon *d = arg;
+
+	take_what_waits(d);
+	timer_start(d->patrol, PATROL_MS);
 }
 
 /* One a round: those who are served already come first, and other processes
@@ -129,6 +148,7 @@ daemon_listen_start(struct daemon *d)
 	    open("/dev/null", O_RDONLY | O_CLOEXEC) : -1;
 	d->accept_again = timer_new(d->loop, on_accept_again, d);
 	d->standby = timer_new(d->loop, on_standby, d);
+	d->patrol = timer_new(d->loop, on_patrol, d);
 	if (d->spec->client == NULL)
 		return;
 	for (size_t i = 0; i < d->options.listener_count; i++) {
@@ -137,6 +157,8 @@ daemon_listen_start(struct daemon *d)
 		    &args[i]);
 		watch_shared(d->watches[i]);
 	}
+	if (d->spec->gathers)
+		timer_start(d->patrol, PATROL_MS);
 	update(d);
 }
 
