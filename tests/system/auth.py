@@ -161,24 +161,30 @@ def test_wrong_credentials_wait():
 
 
 def test_failures_slow_a_client_down():
+    def attempt(channel, ident, addr, user, password="wrong"):
+        channel.send("MSG_AUTH", [
+            ("F_MECH", "PLAIN"), ("F_SERVICE", "smtp"), ("F_ADDR", addr),
+            ("F_DATA", "\0%s\0%s" % (user, password))], ident=ident)
+
+    # Whose answer comes first tells who waits longer, on a busy machine too.
     with house(auth_failure_delay="1s") as h:
-        took = []
-        for _ in range(3):
+        for least in (0.9, 1.9, 3.9):
             start = time.monotonic()
             refused(plain(h, "alice", "wrong"))
-            took.append(time.monotonic() - start)
-        assert took[0] < 1.9 < took[1] < 3.9 < took[2], took
-        # The others are served meanwhile, and a success forgives.
-        slow = h.daemon.connect()
-        slow.send("MSG_AUTH", [("F_MECH", "PLAIN"), ("F_SERVICE", "smtp"),
-                               ("F_ADDR", "192.0.2.9"),
-                               ("F_DATA", "\0alice\0wrong")], ident=1)
-        start = time.monotonic()
+            assert time.monotonic() - start >= least
+        # The others are served meanwhile: a right password at once, one who
+        # fails for the first time after the shortest delay.
+        both = h.daemon.connect()
+        attempt(both, 1, "192.0.2.9", "alice")
+        attempt(both, 2, "198.51.100.1", "bob")
+        attempt(both, 3, "203.0.113.1", "alice", "secret")
+        cases.equal([both.receive().ident for _ in range(3)], [3, 2, 1])
+        # A success forgives: it fails for the first time again, and
+        # the other one for the second.
         cases.equal(plain(h, "alice", "secret").name, "MSG_AUTH_DONE")
-        assert time.monotonic() - start < 0.9
-        start = time.monotonic()
-        refused(plain(h, "alice", "wrong"))
-        assert time.monotonic() - start < 1.9
+        attempt(both, 1, "198.51.100.1", "bob")
+        attempt(both, 2, "192.0.2.9", "alice")
+        cases.equal([both.receive().ident for _ in range(2)], [2, 1])
 
 
 def test_waiting_refusals_keep_nobody_out():
@@ -396,7 +402,7 @@ def in_namespace():
     with house(auth_passdb="pam:nothing") as h:
         start = time.monotonic()
         refused(plain(h, "man", "pampass"))
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 20
 
 
 def test_pam():

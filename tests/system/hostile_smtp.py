@@ -286,7 +286,7 @@ def test_slow_clients_do_not_keep_others_waiting():
                 pour(s, b"E")
         begun = time.monotonic()
         serve_honest(p, False)
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 5
         for s in socks:
             s.close()
 

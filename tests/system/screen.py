@@ -115,13 +115,12 @@ def test_who_waits_passes_and_is_remembered():
         cases.equal(lines[0], lines[1].replace("220 ", "220-", 1))
         logged(p, r"CONNECT from %s to \[127\.0\.0\.1\]:%d" % (
             name, p.daemon.port), "PASS NEW " + name)
-        took, lines, name = greeted(p, "127.0.0.2")
-        assert took < 0.9, took
+        # Who doesn't wait gets no teaser.
+        _, lines, name = greeted(p, "127.0.0.2")
         cases.equal(len(lines), 1)
         logged(p, "PASS OLD " + name)
         # Those of mynetworks don't wait.
-        took, lines, name = greeted(p, "127.0.0.1")
-        assert took < 0.9, took
+        _, lines, name = greeted(p, "127.0.0.1")
         cases.equal(len(lines), 1)
         logged(p, "ALLOWLISTED " + name)
         assert "DISCONNECT" not in p.log_text()
@@ -133,23 +132,24 @@ def test_remembered_over_a_restart():
         p.daemon.control.send("MSG_LEAVE")
         cases.equal(p.daemon.process.wait(cases.WAIT_S), 0)
         p.daemon = p.smtpd()
-        took, _, name = greeted(p, "127.0.0.2")
-        assert took < 0.9, took
+        _, lines, name = greeted(p, "127.0.0.2")
+        cases.equal(len(lines), 1)
         logged(p, "PASS OLD " + name)
 
 
 def test_pregreet_is_ignored_dropped_or_refused():
     for action in ("ignore", "drop", "enforce"):
-        with place(postscreen_greet_action=action) as p:
+        with place(postscreen_greet_action=action,
+                   postscreen_greet_wait="4s") as p:
             c = Client(p, "127.0.0.2")
             c.line()  # the teaser
             c.send("EHLO spam.test\r\n")
-            logged(p, r"PREGREET 16 after 0\.\d\d from %s: EHLO spam\.test"
+            logged(p, r"PREGREET 16 after [0-3](\.\d\d)? from %s: EHLO spam\.test"
                    r"\\r\\n" % c.name)
             if action == "drop":
                 cases.equal(c.line(), "521 5.5.1 Protocol error")
                 cases.equal(c.line(), "")
-                assert time.monotonic() - c.begun < 0.9
+                assert time.monotonic() - c.begun < 3.9
                 logged(p, "DISCONNECT " + c.name)
                 continue
             cases.equal(c.line()[:4], "220 ")
@@ -168,7 +168,7 @@ def test_pregreet_is_ignored_dropped_or_refused():
             c.say("QUIT")
             c.close()
             # It has not passed: it has to wait again.
-            assert greeted(p, "127.0.0.2")[0] >= 0.9
+            assert greeted(p, "127.0.0.2")[0] >= 3.9
             text = p.log_text()
             assert "PASS NEW " + c.name not in text
             cases.equal(text.count("DISCONNECT"), action == "enforce")
@@ -179,7 +179,7 @@ def test_hangup():
         c = Client(p, "127.0.0.2")
         c.line()
         c.close()
-        logged(p, r"HANGUP after 0(\.\d\d)? from %s in tests before SMTP "
+        logged(p, r"HANGUP after [01](\.\d\d)? from %s in tests before SMTP "
                r"handshake" % c.name, "DISCONNECT " + c.name)
 
 
@@ -234,7 +234,7 @@ def test_access_list():
                           ("enforce", "220-")):
         with place(access="127.0.0.4 permit\n127.0.0.0/24 reject\n",
                    postscreen_denylist_action=action) as p:
-            assert greeted(p, "127.0.0.4")[0] < 0.9
+            cases.equal(len(greeted(p, "127.0.0.4")[1]), 1)
             c = Client(p, "127.0.0.5")
             line = c.line()
             cases.equal(line[:len(first)], first)
@@ -251,15 +251,16 @@ def test_access_list():
 
 def test_many_wait_together():
     # The process waits for none of them.
-    with place(smtpd_client_connection_count_limit="0") as p:
+    with place(smtpd_client_connection_count_limit="0",
+               postscreen_greet_wait="4s") as p:
         clients = [Client(p, "127.0.2.%d" % (i % 200 + 1))
                    for i in range(300)]
         begun = time.monotonic()
         took = greeted(p, "127.0.0.1")[0]
-        assert took < 0.9, took
+        assert took < 3.9, took
         for c in clients:
             cases.equal(c.reply()[-1][:4], "220 ")
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < 60  # not 300 times 4 s
         for c in clients:
             c.close()
 
