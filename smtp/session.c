@@ -36,6 +36,7 @@ struct session {
 	size_t results;              /* of this message */
 	size_t leftover;             /* clear bytes behind STARTTLS's reply */
 	bool sending;
+	bool body_begun;             /* this message's: it may have arrived */
 	struct timer *timer;         /* idle: the end; reuse: the message */
 	uint64_t born_ms;
 	int64_t ready_us;
@@ -71,6 +72,14 @@ session_free(struct session *s)
 	smtp_maybe_exit(smtp);
 }
 
+/* An idle session that was taken up again, and nothing came of it. */
+static bool
+nothing_happened(const struct session *s)
+{
+	return s->user != NULL && s->uses > 1 && s->results == 0 &&
+	    !s->body_begun;
+}
+
 /* Frees the session and lets its user go on. */
 static void
 end_session(struct session *s, enum session_end how, const struct err *e)
@@ -78,10 +87,9 @@ end_session(struct session *s, enum session_end how, const struct err *e)
 	const struct session_user *user = s->user;
 	void *arg = s->arg;
 
-	s->user = NULL;
-	if (user != NULL && s->uses > 1 && s->results == 0 &&
-	    how == SESSION_FAILED && !s->sending)
+	if (how == SESSION_FAILED && nothing_happened(s))
 		how = SESSION_RETRY;
+	s->user = NULL;
 	/* The user may still look at the target. */
 	if (user != NULL)
 		user->end(arg, how, e);
@@ -224,6 +232,7 @@ begin_message(struct session *s)
 	}
 	s->ready_us = clock_wall_us();
 	s->results = 0;
+	s->body_begun = false;
 	s->uses++;
 	smtp_client_send(s->client, &s->message);
 	return true;
@@ -262,11 +271,17 @@ act(struct session *s, const struct smtp_client_event *ev)
 	case SMTP_CLIENT_READY:
 		return begin_first(s);
 	case SMTP_CLIENT_RESULT:
+		if (ev->reply.code == 421 && nothing_happened(s)) {
+			/* Of this connection it has had enough. */
+			end_session(s, SESSION_FAILED, NULL);
+			return false;
+		}
 		s->results++;
 		s->user->result(s->arg, ev->rcpt, &ev->reply, ev->stage);
 		break;
 	case SMTP_CLIENT_WANT_BODY:
 		s->sending = true;
+		s->body_begun = true;
 		break;
 	case SMTP_CLIENT_DONE:
 		message_done(s, ev->reusable);

@@ -119,7 +119,8 @@ void destination_put(struct smtp *s, struct destination *d);
 /* ---- sessions (session.c) ---- */
 enum session_end {
 	SESSION_DONE,   /* all recipients have had results */
-	SESSION_RETRY,  /* an idle session was gone already: nothing happened */
+	SESSION_RETRY,  /* an idle session was gone already, or its server has
+			   had enough of it: nothing happened */
 	SESSION_PLAIN,  /* TLS failed; try the same target without */
 	SESSION_UNFIT,  /* the host lacks what the policy (e), or the message
 			   (e NULL: ready said so), asks for */

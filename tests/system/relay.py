@@ -50,6 +50,44 @@ def test_one_connection_for_many_mails():
     mail.wait_for_log(r"conn_use=5, .*status=sent")
 
 
+def test_lost_behind_the_end_of_a_mail_waits():
+    """The server may have it: on a connection that was used before no less
+    than on a new one another copy is not sent at once."""
+    hung = []
+
+    def reply(verb, _):
+        if verb == "END" and sink.messages and not hung:
+            hung.append(sink.connections)
+            raise OSError("hang up")
+        return None
+    with mail.Sink(reply=reply) as sink:
+        relay_to(sink)
+        logged(mail.send(mail.text("first", to=TO), TO), ".*status=sent")
+        qid = mail.send(mail.text("second", to=TO), TO)
+        line = logged(qid, r"to=<%s>, (.*status=.*)$" % TO).group(1)
+        cases.equal(hung, [1], "the connection")
+        cases.matches(line, r"status=deferred \(lost connection "
+                      r"with \S+ while sending end of data -- message may be "
+                      r"sent more than once\)$")
+        logged(qid, ".*status=sent")
+
+
+def test_a_connection_of_which_the_server_has_enough():
+    """Nothing was refused: the mail goes over a new one at once."""
+    def reply(verb, _):
+        if verb == "MAIL" and len(sink.messages) == 1 and \
+                sink.connections == 1:
+            return "421 4.7.0 enough for one connection"
+        return None
+    with mail.Sink(reply=reply) as sink:
+        relay_to(sink)
+        logged(mail.send(mail.text("first", to=TO), TO), ".*status=sent")
+        qid = mail.send(mail.text("second", to=TO), TO)
+        cases.matches(logged(qid, r"to=<%s>, (.*)$" % TO).group(1),
+                      "status=sent")
+        cases.equal(sink.connections, 2)
+
+
 def test_xforward_tells_who_the_client_was():
     def reply(verb, _):
         return "550 5.7.1 not from you" if verb == "XFORWARD" else None
