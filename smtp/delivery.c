@@ -397,8 +397,11 @@ on_targets(void *arg, const struct target *list, size_t count,
 	struct delivery *d = arg;
 
 	d->look_up = NULL;
-	if (list == NULL) {
+	if (e != NULL) {
 		d->last = *e;
+		d->passing = e->kind == ERR_TEMP;
+	}
+	if (list == NULL) {
 		give_up(d);
 		return;
 	}

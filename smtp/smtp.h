@@ -76,7 +76,9 @@ struct target {
 
 struct targets;
 /* Called once, never from inside targets_find: a list of at least one, best
- * first, that lives during the call; or NULL and why there is none. */
+ * first, that lives during the call, and in e, unless it is NULL, why a host
+ * that belongs there could not be looked up now; or NULL and why there is
+ * none. */
 typedef void (*targets_fn)(void *arg, const struct target *list, size_t count,
     const struct err *e);
 struct targets *targets_find(struct smtp *s, struct span nexthop,

@@ -21,6 +21,7 @@ struct targets {
 	struct target *list;
 	size_t count;
 	bool failed; /* some look-up failed in passing: e has it */
+	bool backup; /* this host is one of its exchanges, not the best */
 	struct err e;
 };
 
@@ -123,10 +124,16 @@ targets_cancel(struct targets **t)
 static void
 finish(struct targets *t)
 {
-	if (t->count > 0)
-		t->fn(t->arg, t->list, t->count, NULL);
-	else
+	if (t->count > 0) {
+		t->fn(t->arg, t->list, t->count, t->failed ? &t->e : NULL);
+	} else {
+		/* What this host keeps for others is not to come back. */
+		if (t->backup)
+			err_set(&t->e, ERR_TEMP, "4.4.4",
+			    "unable to find primary relay for %s",
+			    t->hop.host);
 		t->fn(t->arg, NULL, 0, &t->e);
+	}
 	targets_free(t);
 }
 
@@ -198,7 +205,9 @@ keep_better(struct targets *t, unsigned preference)
 		kept++;
 	t->count = kept;
 	t->mx_count = t->mx_next; /* look no further */
-	if (kept == 0)
+	if (preference != t->mx[0].preference)
+		t->backup = true;
+	else
 		err_set(&t->e, ERR_PERM, "5.4.6",
 		    "mail for %s loops back to myself", t->hop.host);
 }
@@ -285,6 +294,7 @@ drop_own(struct targets *t)
 		    t->mx[i - 1].preference == t->mx[i].preference)
 			i--;
 		t->mx_count = i;
+		t->backup = i > 0;
 		break;
 	}
 	if (t->mx_count > 0)

@@ -14,6 +14,7 @@ import cases  # noqa: E402
 import dns_server  # noqa: E402
 import mail  # noqa: E402
 
+OWN_NAME = cases.run(["postconf", "-h", "myhostname"]).stdout.strip()
 ZONE = [
     "two.test MX 20 second.two.test",
     "two.test MX 10 first.two.test",
@@ -31,6 +32,13 @@ ZONE = [
     "backup.test MX 10 second.two.test",
     "backup.test MX 20 self.loop.test",
     "self.loop.test A 127.0.0.1",
+    "lame.test MX 10 mx.lame.test",
+    "lame.test MX 20 self.loop.test",
+    "mx.lame.test SERVFAIL",
+    "lost.test MX 10 mx.lost.test",
+    "lost.test MX 20 self.loop.test",
+    "named.test MX 10 mx.named.test",
+    "named.test MX 20 %s" % OWN_NAME,
     "txt.test TXT no mail here",
     "later.test SERVFAIL",
 ]
@@ -101,6 +109,22 @@ def test_own_exchange_is_not_tried():
     mail.send(mail.text("backup"), "a@backup.test")
     cases.wait_for("the better exchange", lambda: any(
         m["rcpts"] == ["a@backup.test"] for m in second.messages))
+
+
+def test_a_better_exchange_that_is_not_found_may_be_found_later():
+    """As the second of a domain this host keeps its mail."""
+    ids = [send(d) for d in ("lame.test", "lost.test", "named.test")]
+    for qid in ids:
+        cases.matches(status(qid), r"relay=none, .*dsn=4\.4\.4, "
+                      r"status=deferred \(unable to find primary relay for "
+                      r"(lame|lost|named)\.test\)$")
+    dns.zone.set([r for r in ZONE if not r.startswith("mx.lame")] +
+                 ["mx.%s.test A 127.0.0.2" % d
+                  for d in ("lame", "lost", "named")])
+    for qid in ids:
+        mail.wait_for_log(r"%s: to=.*relay=mx\.\w+\.test\[127\.0\.0\.2\].*"
+                          "status=sent" % qid)
+    dns.zone.set(ZONE)
 
 
 def test_failing_name_server_defers_and_comes_back():

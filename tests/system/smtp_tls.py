@@ -30,6 +30,9 @@ ZONE = [
     "half.test MX 10 mx.one.test",
     "half.test MX 20 mx.half.test",
     "mx.half.test A 127.0.0.4",
+    "lame.test MX 10 mx.one.test",
+    "lame.test MX 20 mx.lame.test",
+    "mx.lame.test SERVFAIL",
 ]
 OFFERS = ["PIPELINING", "REQUIRETLS"]
 dns = dns_server.Server(ZONE).start()
@@ -283,6 +286,14 @@ def test_requiretls_waits_for_a_host_that_is_not_there():
     host(GOOD, [])
     cases.matches(status(send("REQUIRETLS", "half.test")),
                   "status=deferred .connect to mx.half.test")
+
+
+def test_requiretls_waits_for_a_host_that_was_not_found():
+    for server, offers in ((GOOD, []), (OTHER, None), (None, None)):
+        host(server, offers)
+        cases.matches(status(send("REQUIRETLS", "lame.test")),
+                      r"dsn=4\.4\.3, status=deferred .Host or domain name not "
+                      r"found\. Name service error for name=mx\.lame\.test ")
 
 
 def test_a_bounce_needs_tls_too():
