@@ -139,6 +139,8 @@ said_farewell(void *arg)
 {
 	struct verify *v = arg;
 
+	/* The loop looks once more for what has come. */
+	server_free(&v->server);
 	cache_close(&v->cache);
 	daemon_exit(v->daemon, 0);
 }

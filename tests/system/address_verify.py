@@ -15,6 +15,7 @@ import threading
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "lib"))
 import cases  # noqa: E402
+import ipc  # noqa: E402
 import mail  # noqa: E402
 import verify_cases  # noqa: E402
 
@@ -288,6 +289,49 @@ def test_damaged_cache_is_only_lost():
     cases.equal(ask("good@there.test"), "250 2.1.5 Ok")
     cases.equal(probes("good@there.test"), before + 1)
     mail.wait_for_log(r"warning: address_verify_map: ")
+
+
+class Flood:
+    """Asks and asks until verify hangs up."""
+
+    def __init__(self):
+        self.channel = ipc.Channel.connect(
+            os.path.join(mail.env("QUEUE_DIR"), "private", "verify"))
+        self.threads = [threading.Thread(target=self.run, args=(f,))
+                        for f in (self.ask, self.channel.receive)]
+        for t in self.threads:
+            t.start()
+
+    def ask(self):
+        self.channel.last += 1
+        self.channel.send("MSG_VERIFY", [("F_ADDRESS", "good@there.test")],
+                          self.channel.last)
+        return True
+
+    def run(self, act):
+        try:
+            while act():
+                pass
+        except OSError:
+            pass
+
+    def join(self):
+        for t in self.threads:
+            t.join()
+        self.channel.close()
+
+
+def test_end_amid_questions():
+    start = len(mail.log())
+    cases.equal(ask("good@there.test"), "250 2.1.5 Ok")
+    for _ in range(3):
+        floods = [Flood() for _ in range(10)]
+        end("verify", signal.SIGTERM)
+        for f in floods:
+            f.join()
+        cases.equal(ask("good@there.test"), "250 2.1.5 Ok")
+    assert not re.search(r"process \S*verify pid \d+ killed",
+                         mail.log()[start:])
 
 
 def test_client_that_does_not_wait():
