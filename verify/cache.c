@@ -38,7 +38,7 @@ struct cache {
 	size_t size;
 	struct timer *save, *clean;
 	bool changed, writing, said_failed;
-	/* of the thread */
+	/* of the thread, while writing */
 	struct work work;
 	struct buf snapshot;
 	bool failed;
@@ -111,13 +111,15 @@ remove_old(struct cache *c, int64_t until_s)
 	return n;
 }
 
+/* When the oldest eighth of the time ends of which something is known: not
+ * before the oldest, wherever the clock is now. */
 static int64_t
-oldest_s(const struct cache *c)
+oldest_eighth_s(const struct cache *c)
 {
 	struct table_iter it;
 	struct span key;
 	void *value;
-	int64_t oldest = now_s();
+	int64_t oldest = INT64_MAX, newest = 0;
 
 	table_iter_init(&c->rows, &it);
 	while (table_iter_next(&c->rows, &it, &key, &value)) {
@@ -125,22 +127,20 @@ oldest_s(const struct cache *c)
 
 		if (en->r.updated_s < oldest)
 			oldest = en->r.updated_s;
+		if (en->r.updated_s > newest)
+			newest = en->r.updated_s;
 	}
-	return oldest;
+	return oldest + (newest - oldest) / 8;
 }
 
-/* Room for a good many more: the oldest eighth of time goes, again and
- * again. */
+/* Room for a good many more. */
 static void
 make_room(struct cache *c)
 {
 	size_t n = 0;
 
-	while (c->size > CACHE_MAX - CACHE_MAX / 8 && c->rows.count > 0) {
-		const int64_t oldest = oldest_s(c), now = now_s();
-
-		n += remove_old(c, oldest + (now - oldest) / 8);
-	}
+	while (c->size > CACHE_MAX - CACHE_MAX / 8 && c->rows.count > 0)
+		n += remove_old(c, oldest_eighth_s(c));
 	log_warning(NULL, "verify knows too many addresses: the %zu oldest "
 	    "are forgotten", n);
 }
@@ -161,11 +161,13 @@ cache_get(struct cache *c, struct span address, struct verify_record *out,
 static void
 plan_save(struct cache *c)
 {
-	const uint64_t wait = SAVE_SHARE * c->took_ms;
+	uint64_t wait;
 
 	c->changed = true;
-	if (c->spec != NULL && !c->writing && !timer_active(c->save))
-		timer_start(c->save, wait > SAVE_MS ? wait : SAVE_MS);
+	if (c->spec == NULL || c->writing || timer_active(c->save))
+		return;
+	wait = SAVE_SHARE * c->took_ms;
+	timer_start(c->save, wait > SAVE_MS ? wait : SAVE_MS);
 }
 
 void

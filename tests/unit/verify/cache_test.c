@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "lib/base/mem.h"
+#include "lib/map/map.h"
 
 struct fixture {
 	char dir[64], map[100], file[110];
@@ -160,6 +161,46 @@ is_bounded(void **state)
 	assert_string_equal(get(f, address), "none");
 }
 
+/* As if the clock had been set back after so many were put in. */
+static void
+write_from_the_future(const struct fixture *f, int64_t updated_s)
+{
+	const struct verify_record r = { .status = VERIFY_OK,
+		.updated_s = updated_s,
+		.text = SPAN("why") };
+	char key[2000], spec[110];
+	struct map_builder *b;
+	struct buf record;
+	bool twice;
+	struct err e;
+
+	snprintf(spec, sizeof(spec), "hash:%s/verify_cache", f->dir);
+	buf_init(&record, sizeof(key));
+	verify_record_put(&r, &record);
+	assert_int_equal(map_builder_begin(spec, 0600, &b, &e), 0);
+	for (unsigned i = 0; i < 64000; i++) {
+		snprintf(key, sizeof(key), "%01000u@x", i);
+		assert_int_equal(map_builder_add(b, span_str(key),
+		    buf_span(&record), 0, true, &twice, &e), 0);
+	}
+	assert_int_equal(map_builder_commit(&b, &e), 0);
+	buf_release(&record);
+}
+
+static void
+makes_room_when_the_clock_was_set_back(void **state)
+{
+	struct fixture *f = *state;
+
+	write_from_the_future(f, clock_wall_us() / 1000000 + 300);
+	open_it(f);
+	alarm(30);
+	put(f, "a@x", VERIFY_OK);
+	put(f, "b@x", VERIFY_OK);
+	alarm(0);
+	assert_string_equal(get(f, "b@x"), "0 why");
+}
+
 static void
 names(void **state)
 {
@@ -195,6 +236,7 @@ main(void)
 		TEST(one_failure_does_not_undo),
 		TEST(damage_is_a_loss_only),
 		TEST(is_bounded),
+		TEST(makes_room_when_the_clock_was_set_back),
 		TEST(names),
 	};
 
