@@ -61,6 +61,7 @@ struct plan {
 	const char **args;	/* NULL-ended */
 	struct list sockets;	/* struct socket_spec */
 	int limit;		/* processes; 0: none */
+	int company;		/* so many share clients before one is full */
 	int wakeup_s;
 	bool wakeup_if_used;
 	bool boot;		    /* started with the suite */
@@ -208,7 +209,8 @@ void service_child_ready(struct service *s);
 void service_child_ended(
     struct service *s, const struct child *c, bool in_order);
 void service_full(struct service *s);
-/* One of its processes could share its work: another starts, up to the limit. */
+/* One of its processes could share its work: another starts, up to one for
+ * each core. */
 void service_company(struct service *s);
 /* Nothing more to come from the last start or reload. */
 bool service_settled(const struct service *s);

@@ -91,6 +91,15 @@ process_limit(const struct plan *p, const struct config *c,
 	return (int)c->common.default_process_limit;
 }
 
+/* More than the cores are of use only where one is full. */
+static int
+company(int limit)
+{
+	const int n = cores();
+
+	return limit > 0 && limit < n ? limit : n;
+}
+
 static int
 plan_new(struct config *c, const struct master_service *line,
     const struct program *program, struct plan **out, struct err *e)
@@ -113,6 +122,7 @@ plan_new(struct config *c, const struct master_service *line,
 		: mem_printf("%s:%s",
 		      line->type == SERVICE_INET ? "inet" : "unix", line->name);
 	p->limit = process_limit(p, c, line);
+	p->company = company(p->limit);
 	p->wakeup_s = line->wakeup_s;
 	p->wakeup_if_used = line->wakeup_if_used;
 	p->boot =

@@ -335,7 +335,8 @@ may_grow(const struct service *s)
 void
 service_company(struct service *s)
 {
-	if (may_grow(s) && !at_limit(s))
+	if (may_grow(s) &&
+	    service_running(s) < (unsigned)s->plan->company)
 		start(s);
 }
 

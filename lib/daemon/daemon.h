@@ -130,7 +130,7 @@ void daemon_accept(struct daemon *d, bool on);
  * next ones are for whoever takes them. */
 void daemon_share(struct daemon *d, bool on);
 /* There is work for another process of the service: master starts one, up to
- * the limit. To be called as often as one likes. */
+ * one for each core, and to the limit. To be called as often as one likes. */
 void daemon_ask_company(struct daemon *d);
 /* Ends the loop and the process. */
 void daemon_exit(struct daemon *d, int status);

@@ -4,7 +4,8 @@
 the folder it lies in says, tells each event in the file events there.
 
 Modes: serve; die (before it is ready); crash (after it is ready); full (says
-so with its first client); once (exits in order after its first client).
+so with each client); company (asks for some with each); once (exits in order
+after its first client).
 A client is told "PID GENERATION" and then gets its lines back.
 """
 
@@ -130,6 +131,8 @@ class Daemon:
         tell("client")
         if mode() == "full":
             self.send("MSG_FULL")
+        if mode() == "company":
+            self.send("MSG_COMPANY")
         if mode() == "once":
             sys.exit(0)
 

@@ -174,6 +174,26 @@ def test_full_services_get_processes_up_to_the_limit():
         cases.equal(len(set(slots)), 2, "different slots")
 
 
+def test_company_is_one_for_each_core():
+    """Whatever the limit; what is full gets more than that."""
+    cores = min(len(os.sched_getaffinity(0)), 32)
+    with house(SMTPD.replace(" 2 smtpd", " 0 smtpd")) as h:
+        def running(n):
+            cases.wait_for("%d processes" % n, lambda: len(re.findall(
+                r" smtpd \d+ running", h.chappe("status").stdout)) == n)
+
+        h.mode("smtpd", "company")
+        h.start()
+        clients = []
+        for i in range(cores + 3):
+            clients.append(master_house.Client(h.port))
+            running(min(i + 2, cores))
+        h.mode("smtpd", "full")
+        clients.append(master_house.Client(h.port))
+        running(cores + 1)
+        cases.equal(len(h.events("start", "smtpd")), cores + 1)
+
+
 def test_leaves_and_comes_back():
     with house(SMTPD) as h:
         h.mode("smtpd", "once")

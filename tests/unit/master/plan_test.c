@@ -166,14 +166,20 @@ smtpd_has_a_process_for_each_core(void **state)
 	assert_int_equal(plan_at(c, 0)->limit,
 	    CPU_COUNT(&cores) < 32 ? CPU_COUNT(&cores) : 32);
 	assert_int_equal(plan_at(c, 1)->limit, 7);
+	assert_int_equal(plan_at(c, 0)->company, plan_at(c, 0)->limit);
+	assert_int_equal(plan_at(c, 1)->company,
+	    plan_at(c, 0)->limit < 7 ? plan_at(c, 0)->limit : 7);
 	config_free(&c);
 	CPU_ZERO(&one);
 	for (size_t i = 0; CPU_COUNT(&one) == 0; i++)
 		if (CPU_ISSET(i, &cores))
 			CPU_SET(i, &one);
 	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
-	c = loaded("", "25 inet n - n - - smtpd\n");
+	c = loaded("", "25 inet n - n - - smtpd\n"
+		       "26 inet n - n - 0 smtpd\n");
 	assert_int_equal(plan_at(c, 0)->limit, 1);
+	assert_int_equal(plan_at(c, 1)->limit, 0);
+	assert_int_equal(plan_at(c, 1)->company, 1);
 	config_free(&c);
 	assert_int_equal(sched_setaffinity(0, sizeof(cores), &cores), 0);
 }
