@@ -403,7 +403,11 @@ load_head(struct message *m)
 	if (m->head.n == 0 || m->open != NULL ||
 	    queue_message_from_head(m->head, &m->open, NULL) != 0)
 		return false;
-	if (m->open->id.n != m->sched.id.n || m->open->rcpt_count > HEAD_RCPTS) {
+	/* Mail that was born in hold/ is not ours: there is no such file in
+	 * active/. */
+	if (m->open->id.n != m->sched.id.n ||
+	    m->open->env.birth != QUEUE_ACTIVE ||
+	    m->open->rcpt_count > HEAD_RCPTS) {
 		queue_message_close(&m->open);
 		return false;
 	}

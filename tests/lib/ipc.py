@@ -169,16 +169,26 @@ def _become():
 class Daemon:
     """One daemon under a stand-in for master, with its private socket."""
 
-    def __init__(self, program, house, service=None, public=False, **more):
+    def __init__(self, program, house, service=None, public=False, both=False,
+                 **more):
+        """both: it has a public socket besides."""
         self.program, self.house = program, house
         self.service = service or program
-        self.path = os.path.join(house.queue, "public" if public else
-                                 "private", self.service)
-        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.listener.bind(self.path)
-        os.chmod(self.path, 0o666)
-        self.listener.listen(100)
+        self.path = self._name("public" if public else "private")
+        self.listener = self._listen(self.path)
+        self.second = self._listen(self._name("public")) if both else None
         self.start(**more)
+
+    def _name(self, folder):
+        return os.path.join(self.house.queue, folder, self.service)
+
+    @staticmethod
+    def _listen(path):
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        listener.bind(path)
+        os.chmod(path, 0o666)
+        listener.listen(100)
+        return listener
 
     def start(self, overrides=(), messages=(), wait=True, kind="unix",
               before=None):
@@ -195,12 +205,13 @@ class Daemon:
                 self.house.conf, "-n", self.service, "-g", "1"]
         for o in overrides:
             argv += ["-o", o]
-        argv += ["-l", kind]
-        # The daemon's descriptors 3 and 4, whatever they are here.
-        fds = (theirs.fileno(), self.listener.fileno())
+        argv += ["-l", kind if self.second is None else kind + "," + kind]
+        # The daemon's descriptors 3 and on, whatever they are here.
+        fds = [s.fileno() for s in (theirs, self.listener, self.second) if s]
         high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 200) for fd in fds]
-        shell = ["/bin/bash", "-c", 'exec "$@" 3<&%d 4<&%d %s' % (
-            high[0], high[1], " ".join("%d<&-" % fd for fd in high)), "sh"]
+        shell = ["/bin/bash", "-c", 'exec "$@" %s %s' % (
+            " ".join("%d<&%d" % at for at in enumerate(high, 3)),
+            " ".join("%d<&-" % fd for fd in high)), "sh"]
         self.process = subprocess.Popen(
             shell + argv, pass_fds=high, preexec_fn=_become,
             # The leak checker would trace itself, which seccomp refuses.
@@ -233,6 +244,9 @@ class Daemon:
     def connect(self):
         return Channel.connect(self.path)
 
+    def connect_public(self):
+        return Channel.connect(self._name("public"))
+
     def leave(self):
         """Orderly end; returns the exit status."""
         self.control.send("MSG_LEAVE")
@@ -253,3 +267,5 @@ class Daemon:
             self.process.kill()
         self.process.communicate()
         self.listener.close()
+        if self.second:
+            self.second.close()

@@ -12,16 +12,15 @@ import os
 import re
 import shutil
 import signal
-import struct
 import sys
 import tempfile
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "lib"))
 import cases  # noqa: E402
 import mail  # noqa: E402
 import ports  # noqa: E402
+import queue_file  # noqa: E402
 
 QUEUE = os.environ["QUEUE_DIR"]
 # Of the relay host: nobody listens there but in some cases.
@@ -286,56 +285,10 @@ def test_many_recipients_some_of_them_fail():
                    .decode(), "550 5.1.1 no such user")
 
 
-# ---- a queue file, written by docs/FORMATS.md and not by our code ----
-
-def crc32c(data):
-    crc = 0xffffffff
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
-    return crc ^ 0xffffffff
-
-
-def record(kind, data, mark=0):
-    head = struct.pack("<BBHI", ord(kind), 0, 0, len(data))
-    return (struct.pack("<BBHII", ord(kind), mark, 0, len(data),
-                        crc32c(head + data)) + data)
-
-
-def field(number, value):
-    if isinstance(value, int):
-        value = struct.pack("<Q", value)
-    return struct.pack("<BH", number, len(value)) + value
-
-
-def put_into_active(sender, rcpt, notify, content):
-    now_us = time.time_ns() // 1000
-    number = now_us << 8 | 0xee
-    envelope = record("S", field(2, now_us) + field(3, sender.encode()) +
-                      field(16, 1) + field(250, b"of a newer release"))
-    envelope += record("R", field(1, rcpt.encode()) + field(3, b"local") +
-                       field(4, mail.DOMAIN.encode()) + field(6, notify),
-                       ord(" "))
-    at = 72 + len(envelope)
-    head = struct.pack("<8sHHIQQQQQIII", b"chappeQ\n", 1, 72, 1, number,
-                       len(envelope), at, len(content), 0, crc32c(content),
-                       0, 0)
-    head += struct.pack("<I", crc32c(head))
-    end = record("E", struct.pack("<QQ", number, at + len(content) + 28))
-    qid = "%X" % number
-    name = os.path.join(QUEUE, "active", "%X" % (now_us & 15), qid)
-    with open(name, "wb") as f:
-        f.write(head + envelope + content + end)
-    st = os.stat(os.path.dirname(name))
-    os.chown(name, st.st_uid, st.st_gid)
-    os.chmod(name, 0o660)
-    return qid
-
-
 def test_a_file_by_the_book_is_found_at_the_start_and_its_success_told():
-    qid = put_into_active(mail.address(1), mail.address(2), 2,
-                          b"Subject: by the book\r\n\r\nHello.\r\n")
+    qid = queue_file.File(
+        mail.address(1), [(mail.address(2), "local", mail.DOMAIN, 2)],
+        b"Subject: by the book\r\n\r\nHello.\r\n").put(QUEUE)
     cases.contains(cases.run(["postcat", "-eq", qid]).stdout,
                    "recipient: %s\n" % mail.address(2))
     kill_qmgr()
