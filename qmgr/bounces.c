@@ -67,14 +67,11 @@ answered(void *arg, struct msg_in *in, const struct err *e)
 	struct list *link;
 
 	(void)in;
-	m->busy = false;
 	m->q->bouncing--;
 	if (e != NULL)
 		log_warning(&m->log, "no notification: %s", e->text);
-	if (e != NULL && reserve_wanted(e)) {
+	if (e != NULL && reserve_wanted(e))
 		again(m, e);
-		return;
-	}
 	while ((link = list_first(&m->writing)) != NULL) {
 		struct rcpt *r = CONTAINER_OF(link, struct rcpt, link);
 
@@ -84,12 +81,13 @@ answered(void *arg, struct msg_in *in, const struct err *e)
 		}
 		/* The whole delivery again, later: a repeated failure is
 		 * better than one that nobody hears of. */
+		m->untold = true;
 		list_remove(link);
 		r->action = RCPT_DEFERRED;
 		list_push(&m->deferred, link);
 		delivery_release(r);
 	}
-	message_step(m);
+	message_idle(m);
 }
 
 static void
@@ -201,7 +199,6 @@ warned(void *arg, struct msg_in *in, const struct err *e)
 	struct message *m = arg;
 
 	(void)in;
-	m->busy = false;
 	m->q->bouncing--;
 	/* It is but a courtesy, and waits only for the reserve. */
 	if (e != NULL)
@@ -209,9 +206,8 @@ warned(void *arg, struct msg_in *in, const struct err *e)
 	if (e != NULL && reserve_use(m->q, e, m->emptied)) {
 		m->warned = false;
 		m->stuck = true;
-		return;
 	}
-	message_step(m);
+	message_idle(m);
 }
 
 void

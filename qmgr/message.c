@@ -117,7 +117,7 @@ message_close(struct message *m)
 	m->next_page = 0;
 	m->done_count = 0;
 	m->verdict = VERDICT_NONE;
-	m->retry_now = false;
+	m->retry_now = m->untold = false;
 }
 
 bool

@@ -121,6 +121,8 @@ struct message {
 	uint64_t domains; /* of recipients seen so far; see message_may_be_for */
 	bool warned, warned_known; /* that it is late */
 	bool expire;		    /* postsuper -e: at its next failure */
+	bool untold; /* bounce did not take this round's failures: no more of
+			them before the next one */
 	struct queue_message *open; /* while active */
 	int read_fd;		    /* of the same file, for agents; or -1 */
 	struct span head; /* what the acceptor told of the file; or empty */

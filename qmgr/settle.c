@@ -139,7 +139,6 @@ expire(struct message *m)
 	log_info(&m->log, "from=<%s>, status=%s, returned to sender",
 	    log_quote(m->open->env.sender, LIMIT_ADDRESS),
 	    m->expire ? "force-expired" : "expired");
-	m->expire = false;
 	while ((link = list_first(&m->deferred)) != NULL) {
 		struct rcpt *r = CONTAINER_OF(link, struct rcpt, link);
 
@@ -229,7 +228,7 @@ message_step(struct message *m)
 		message_bounce(m);
 		return;
 	}
-	if (whole && !list_empty(&m->deferred) &&
+	if (whole && !m->untold && !list_empty(&m->deferred) &&
 	    (m->expire || too_old(m)) && !soft_bounce(m)) {
 		expire(m);
 		message_bounce(m);

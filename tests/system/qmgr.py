@@ -6,15 +6,18 @@ instance only by bad luck."""
 
 import os
 import sys
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "lib"))
 import cases  # noqa: E402
 import queue_file  # noqa: E402
-from qmgr_alone import Acceptor, House  # noqa: E402
+from qmgr_alone import (DEFERRED, DONE, FAILED, REFUSED,  # noqa: E402
+                        Acceptor, Agent, House, recipients)
 
 SENDER = "alice@chappe.test"
 DISCARD = ("gone@away.test", "discard", "", 0)
+RETRY = ("far@away.test", "retry", "4.4.1 it is far", 0)
 
 
 def test_held_mail_is_not_taken_from_what_its_acceptor_tells():
@@ -33,6 +36,78 @@ def test_held_mail_is_not_taken_from_what_its_acceptor_tells():
         h.start()
         h.said("journal: 0 messages")
         cases.equal(h.files("hold"), [held.qid])
+
+
+class Bounce:
+    """Answers when it is told to, with what it is told."""
+
+    def __init__(self, reply=DONE):
+        self.reply, self.asked = reply, 0
+        self.go = threading.Event()
+        self.go.set()
+
+    def __call__(self, m):
+        for fd in m.fds:
+            os.close(fd)
+        self.asked += 1
+        self.go.wait()
+        return self.reply
+
+
+def test_a_bounce_that_is_refused_waits_for_the_next_try():
+    bounce = Bounce(REFUSED)
+    with House(bounce, maximal_queue_lifetime="5s",
+               minimal_backoff_time="2s", maximal_backoff_time="2s") as h:
+        old = queue_file.File(SENDER, [RETRY], age_s=60)
+        old.put(h.queue)
+        h.start()
+        cases.wait_for("it to be deferred", lambda: h.files("deferred"))
+        cases.equal(bounce.asked, 1, "asked for a notification")
+        bounce.reply = DONE
+        h.said("%s: removed" % old.qid)
+        cases.equal(bounce.asked, 2, "asked for a notification")
+
+
+def test_mail_said_to_be_expired_stays_so_until_its_sender_hears():
+    bounce = Bounce(REFUSED)
+    with House(bounce, minimal_backoff_time="1s") as h:
+        sent = queue_file.File(SENDER, [RETRY])
+        sent.put(h.queue)
+        h.start()
+        cases.wait_for("it to be deferred", lambda: h.files("deferred"))
+        cases.equal(h.edit("expire-now", sent.qid), 1)
+        cases.wait_for("a notification", lambda: bounce.asked)
+        bounce.reply = DONE
+        h.said("%s: removed" % sent.qid)
+
+
+def test_the_rest_is_read_after_an_early_bounce_that_is_refused():
+    bounce = Bounce(REFUSED)
+    with House(bounce, smtp_destination_recipient_limit="1000",
+               default_destination_recipient_limit="1000") as h:
+        many = queue_file.File(SENDER, [
+            ("u%d@away.test" % i, "smtp", "away.test", 0)
+            for i in range(1500)])
+        many.put(h.queue)
+        h.start()
+        agent = Agent(h)
+        first = agent.delivery()
+        bounce.go.clear()
+        cases.equal(len(recipients(first)) >= 500, True, "in one delivery")
+        agent.all(first, FAILED, "5.1.1", "no such user")
+        cases.wait_for("a notification", lambda: bounce.asked)
+        seen = set(recipients(first))
+        while len(seen) < 1000:
+            d = agent.delivery()
+            seen |= set(recipients(d))
+            agent.all(d, DEFERRED, "4.2.0", "not now")
+        # The next page is asked for by now.
+        bounce.go.set()
+        while len(seen) < 1500:
+            d = agent.delivery()
+            seen |= set(recipients(d))
+            agent.all(d, DEFERRED, "4.2.0", "not now")
+        cases.wait_for("it to be deferred", lambda: h.files("deferred"))
 
 
 cases.main(globals())
