@@ -22,6 +22,17 @@ slot_lives(struct qmgr *q, uint32_t slot)
 	return living[slot / 8] >> slot % 8 & 1;
 }
 
+/* Nobody writes it any more: whoever has the slot now said, when it came,
+ * that it does not; or nobody has it. */
+static bool
+abandoned(const struct journal_segment *s)
+{
+	const uint32_t slot = s->file.head.owner;
+
+	return slot != JOURNAL_QMGR && s->owner == NULL &&
+	       (s->q->acceptors[slot] != NULL || !slot_lives(s->q, slot));
+}
+
 /* ---- the table ---- */
 static struct journal_segment *
 segment_new(struct qmgr *q, const struct segment *file)
@@ -492,7 +503,7 @@ segments_lost(struct conn *c)
 			continue;
 		s->owner = NULL;
 		if (!s->over && !s->scanning &&
-		    (c->farewell || !slot_lives(c->q, (uint32_t)c->slot)))
+		    (c->farewell || abandoned(s)))
 			scan_tail(s, 0, true);
 	}
 }
@@ -501,12 +512,13 @@ segments_lost(struct conn *c)
 static void
 look_after(struct journal_segment *s)
 {
-	/* Who wrote it does not come back. */
-	if (!s->free && !s->asking && !s->over && !s->scanning &&
-	    s->owner == NULL && now_ms() >= s->retry_ms &&
-	    s->file.head.owner != JOURNAL_QMGR &&
-	    !slot_lives(s->q, s->file.head.owner))
+	const bool idle = !s->free && !s->asking && !s->scanning &&
+			  now_ms() >= s->retry_ms;
+
+	if (idle && !s->over && abandoned(s))
 		scan_tail(s, 0, true);
+	else if (idle && !list_empty(&s->later))
+		take_later(s); /* that could not be read */
 	segment_go_on(s);
 }
 

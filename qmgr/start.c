@@ -236,6 +236,7 @@ int
 on_new(struct request *r, struct msg_in *in, void *arg)
 {
 	struct conn *c = conn_of(request_conn(r));
+	const struct sched_message *before;
 	struct sched_message *known;
 	struct queue_id id;
 	struct message *m;
@@ -248,10 +249,12 @@ on_new(struct request *r, struct msg_in *in, void *arg)
 	if (msg_has(in, F_SPARE) && c->spare_all > 0)
 		c->spare_all--;
 	if (msg_has(in, F_SEGMENT)) {
+		before = scheduler_find(c->q->sched, id);
 		if (segments_new(c, r, in, id) != 0)
 			return -1;
 		known = scheduler_find(c->q->sched, id);
-		if (known != NULL)
+		/* One that was known may have marks by now. */
+		if (known != NULL && before == NULL)
 			message_head(
 			    CONTAINER_OF(known, struct message, sched), head);
 		return 0;
@@ -284,9 +287,11 @@ acceptor_lost(struct conn *c)
 {
 	struct qmgr *q = c->q;
 
-	q->slots[c->slot / 8] &= (uint8_t) ~(1U << c->slot % 8);
-	if (q->acceptors[c->slot] == c)
+	/* The next process with this slot may be there already. */
+	if (q->acceptors[c->slot] == c) {
+		q->slots[c->slot / 8] &= (uint8_t) ~(1U << c->slot % 8);
 		q->acceptors[c->slot] = NULL;
+	}
 	segments_lost(c);
 	if (!q->leaving && q->journal != NULL)
 		spares_clean(q, c->slot);

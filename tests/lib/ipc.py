@@ -175,15 +175,15 @@ class Daemon:
         self.program, self.house = program, house
         self.service = service or program
         self.path = self._name("public" if public else "private")
-        self.listener = self._listen(self.path)
-        self.second = self._listen(self._name("public")) if both else None
+        self.listener = self.listen(self.path)
+        self.second = self.listen(self._name("public")) if both else None
         self.start(**more)
 
     def _name(self, folder):
         return os.path.join(self.house.queue, folder, self.service)
 
     @staticmethod
-    def _listen(path):
+    def listen(path):
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         listener.bind(path)
         os.chmod(path, 0o666)

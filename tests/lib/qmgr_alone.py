@@ -33,6 +33,9 @@ class House(ipc.House):
                        **conf)
         self.bounce = smtpd_alone.Neighbour(self, "bounce", answer)
         self.logger = ipc.Daemon("log", self)
+        # As master's, who would start an agent.
+        self.agents = ipc.Daemon.listen(
+            os.path.join(self.queue, "private", "smtp"))
         self.qmgr = None
 
     def _folder(self, name):
@@ -53,7 +56,7 @@ class House(ipc.House):
         self.qmgr.control.send("MSG_PIDS")
 
     def __exit__(self, kind, *_):
-        for d in (self.qmgr, self.logger, self.bounce):
+        for d in (self.qmgr, self.logger, self.bounce, self.agents):
             if d is not None:
                 d.close()
         if kind is None:
@@ -171,6 +174,9 @@ class Agent:
         """The same result for all its recipients."""
         for index in recipients(m):
             self.result(m, index, action, dsn, text)
+        self.over(m)
+
+    def over(self, m):
         self.channel.send("MSG_DELIVERED", [], m.ident, m.trace)
 
 

@@ -12,8 +12,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "lib"))
 import cases  # noqa: E402
 import queue_file  # noqa: E402
-from qmgr_alone import (DEFERRED, DONE, FAILED, REFUSED,  # noqa: E402
-                        Acceptor, Agent, House, recipients)
+from qmgr_alone import (DEFERRED, DONE, FAILED, REFUSED, SENT,  # noqa: E402
+                        Acceptor, Agent, House, append, recipients)
 
 SENDER = "alice@chappe.test"
 DISCARD = ("gone@away.test", "discard", "", 0)
@@ -108,6 +108,62 @@ def test_the_rest_is_read_after_an_early_bounce_that_is_refused():
             seen |= set(recipients(d))
             agent.all(d, DEFERRED, "4.2.0", "not now")
         cases.wait_for("it to be deferred", lambda: h.files("deferred"))
+
+
+def test_what_a_dead_process_did_not_tell_is_found_though_another_is_there():
+    """The next process with its slot is heard of before its end."""
+    with House() as h:
+        h.start()
+        first = Acceptor(h)
+        untold = queue_file.File(SENDER, [DISCARD], slot=first.slot)
+        untold.put(h.queue, "incoming")
+        append(first.segment(), untold)
+        first.dies(later=True)
+        second = Acceptor(h)
+        second.segment()
+        first.channel.close()
+        h.said("%s: removed" % untold.qid)
+
+
+def test_what_is_told_twice_is_not_delivered_twice():
+    with House() as h:
+        h.start()
+        a, agent = Acceptor(h), Agent(h)
+        f = queue_file.File(SENDER, [
+            ("u%d@away.test" % i, "smtp", "away.test", 0) for i in range(2)],
+            slot=a.slot)
+        f.put(h.queue, "incoming")
+        place = append(a.segment(), f)
+        a.tell(f, place, head=True)
+        d = agent.delivery()
+        cases.equal(recipients(d), [0, 1])
+        agent.result(d, 0, SENT, "2.0.0", "taken")
+        agent.result(d, 1, DEFERRED, "4.2.0", "not now")
+        agent.over(d)
+        cases.wait_for("it to be deferred", lambda: h.files("deferred"))
+        a.tell(f, place, head=True)
+        a.channel.call("MSG_QUEUE_FLUSH")
+        cases.equal(recipients(agent.delivery()), [1])
+
+
+def test_a_segment_that_could_not_be_read_is_read_again():
+    with House() as h:
+        h.start()
+        a = Acceptor(h)
+        segment = a.segment()
+        untold, told = (queue_file.File(SENDER, [DISCARD], slot=a.slot)
+                        for _ in range(2))
+        told.put(h.queue, "incoming")
+        place = append(segment, untold)
+        place = append(segment, told, at=place[3])
+        # It is to be made anew, which cannot be.
+        folder = os.path.dirname(untold.path(h.queue, "incoming"))
+        os.chmod(folder, 0o500)
+        a.tell(told, place, wait=False)
+        h.said("journal segment %d: " % segment[0])
+        os.chmod(folder, 0o770)
+        for f in (untold, told):
+            h.said("%s: removed" % f.qid)
 
 
 cases.main(globals())
