@@ -31,9 +31,18 @@ update(struct daemon *d)
 			watch_set(d->watches[i], on ? WATCH_READ : 0);
 }
 
+/* A descriptor for the time when there is no other. */
+static void
+keep_reserve(struct daemon *d)
+{
+	if (d->spec->refuse != NULL && d->reserve_fd < 0)
+		d->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 static void
 on_accept_again(void *arg)
 {
+	keep_reserve(arg);
 	update(arg);
 }
 
@@ -52,7 +61,8 @@ refuse(struct daemon *d, const struct daemon_listener *l)
 		d->spec->refuse(d, fd, l);
 	else
 		fd = -1;
-	d->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	d->reserve_fd = -1;
+	keep_reserve(d);
 	return fd >= 0;
 }
 
@@ -144,8 +154,8 @@ daemon_listen_start(struct daemon *d)
 	static struct listener_arg args[LISTENERS_MAX];
 
 	d->accepting = true;
-	d->reserve_fd = d->spec->refuse != NULL ?
-	    open("/dev/null", O_RDONLY | O_CLOEXEC) : -1;
+	d->reserve_fd = -1;
+	keep_reserve(d);
 	d->accept_again = timer_new(d->loop, on_accept_again, d);
 	d->standby = timer_new(d->loop, on_standby, d);
 	d->patrol = timer_new(d->loop, on_patrol, d);

@@ -187,6 +187,38 @@ def test_descriptors_exhausted():
     still_serves()
 
 
+def unused(pid):
+    """Numbers of descriptors, rising."""
+    used = {int(n) for n in os.listdir("/proc/%d/fd" % pid)}
+    return [n for n in range(max(used) + 3) if n not in used]
+
+
+def test_the_reserve_comes_back():
+    """The descriptor that is kept for saying no, after a time in which not
+    even that one could be had."""
+    still_serves()
+    before = dict.fromkeys(smtpd_pids())
+    for pid in before:
+        with open("/proc/%d/limits" % pid) as f:
+            before[pid] = int(re.search(r"Max open files\s+(\d+)",
+                                        f.read()).group(1))
+        limit_descriptors(pid, 5)
+    start = len(mail.log())
+    lines = [mail.Line() for _ in range(20)]
+    for pid in before:
+        cases.wait_for("the failure of %d" % pid, lambda p=pid: re.search(
+            r"smtpd\[%d\]: .*Too many open files" % p, mail.log()[start:]))
+        # Room for one: that is not for a client.
+        limit_descriptors(pid, unused(pid)[1])
+    for line in lines:
+        cases.matches(line.reply(), r"421 4\.3\.2 ")
+        line.close()
+    for pid, count in before.items():
+        limit_descriptors(pid, count)
+    cases.wait_for("it to accept again", place_is_free)
+    still_serves()
+
+
 def answered(line):
     return bool(select.select([line.sock], [], [], 0.1)[0])
 
