@@ -133,7 +133,6 @@ end(struct session *s)
 	milter_client_free(&m->client);
 	milter_list_free(&m->list);
 	buf_release(&m->words);
-	router_cancel(s->service->router, m);
 	mem_free(m);
 	s->milter = NULL;
 }
@@ -246,8 +245,7 @@ after_data(struct session *s)
 		own++;
 	snprintf(dir, sizeof(dir), "%s/incoming",
 	    s->service->common->queue_directory);
-	s->tx->mail = milter_mail_new(
-	    s->service->loop, arena_str(&s->tx->arena, span_str(dir)), own);
+	s->tx->mail = milter_mail_new(s->service->loop, dir, own);
 	stage_pass(s);
 }
 

@@ -319,8 +319,8 @@ ask_data(struct session *s)
 	if (s->tx->mail == NULL) {
 		snprintf(dir, sizeof(dir), "%s/incoming",
 		    s->service->common->queue_directory);
-		s->tx->mail = milter_mail_new(s->service->loop,
-		    arena_str(&s->tx->arena, span_str(dir)), SIZE_MAX);
+		s->tx->mail =
+		    milter_mail_new(s->service->loop, dir, SIZE_MAX);
 	}
 	if (s->service->proxy_late) {
 		stage_pass(s);

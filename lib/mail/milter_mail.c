@@ -12,7 +12,7 @@ enum { MEMORY_MAX = 256 << 10, READ_SIZE = 64 << 10 };
 
 struct milter_mail {
 	struct loop *loop;
-	const char *dir;
+	char *dir;
 	size_t own;
 	struct buf header; /* until it is cut into fields; they point here */
 	size_t scanned;	   /* of it no empty line was found before this */
@@ -35,7 +35,7 @@ milter_mail_new(struct loop *loop, const char *dir, size_t own)
 	struct milter_mail *c = MEM_NEW(c);
 
 	c->loop = loop;
-	c->dir = dir;
+	c->dir = mem_strdup(dir);
 	c->own = own;
 	buf_init(&c->header, LIMIT_HEADER);
 	arena_init(&c->arena, LIMIT_HEADER);
@@ -55,6 +55,7 @@ milter_mail_free(struct milter_mail **ref)
 	buf_release(&c->header);
 	arena_reset(&c->arena);
 	mem_free(c->fields);
+	mem_free(c->dir);
 	mem_free(c);
 	*ref = NULL;
 }

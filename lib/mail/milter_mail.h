@@ -20,7 +20,7 @@
 struct milter_mail;
 
 /* own: the index of the field that is ours; SIZE_MAX for none. dir: for
- * lib/mail/spool.h. */
+ * lib/mail/spool.h; is copied. */
 struct milter_mail *milter_mail_new(
     struct loop *loop, const char *dir, size_t own);
 void milter_mail_free(struct milter_mail **c);

@@ -18,7 +18,7 @@ enum step { STEP_NONE, STEP_WRITE, STEP_READ, STEP_CLOSE };
 struct spool {
 	struct work work;
 	struct loop *loop;
-	const char *dir;
+	char *dir;
 	size_t memory_max;
 	int fd;		   /* -1: all is in memory */
 	uint64_t in_file;  /* bytes that are there, or on their way */
@@ -29,6 +29,7 @@ struct spool {
 	size_t piece_max;
 	bool stale; /* it is read for nobody any more */
 	bool freed, failed;
+	bool step_failed; /* as the thread found it */
 	struct err err;
 	spool_ready_fn ready;
 	void *ready_arg;
@@ -47,7 +48,7 @@ spool_new(struct loop *loop, const char *dir, size_t memory_max)
 	struct spool *s = MEM_NEW(s);
 
 	s->loop = loop;
-	s->dir = dir;
+	s->dir = mem_strdup(dir);
 	s->memory_max = memory_max;
 	s->fd = -1;
 	buf_init(&s->memory, MEMORY_MAX);
@@ -130,10 +131,10 @@ step_run(struct work *w)
 
 	switch (s->step) {
 	case STEP_WRITE:
-		s->failed = write_piece(s) != 0;
+		s->step_failed = write_piece(s) != 0;
 		break;
 	case STEP_READ:
-		s->failed = read_piece(s) != 0;
+		s->step_failed = read_piece(s) != 0;
 		break;
 	case STEP_CLOSE:
 		close(s->fd);
@@ -162,10 +163,12 @@ release(struct spool *s)
 {
 	buf_release(&s->memory);
 	buf_release(&s->piece);
-	if (s->fd >= 0 && s->step != STEP_CLOSE)
+	if (s->fd >= 0 && s->step != STEP_CLOSE) {
 		start(s, STEP_CLOSE);
-	else
-		mem_free(s);
+		return;
+	}
+	mem_free(s->dir);
+	mem_free(s);
 }
 
 void
@@ -261,6 +264,7 @@ step_done(struct work *w)
 		return;
 	}
 	s->step = STEP_NONE;
+	s->failed |= s->step_failed;
 	if (step == STEP_READ && !s->stale) {
 		tell_reader(s, buf_span(&s->piece));
 		return;

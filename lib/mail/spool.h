@@ -18,7 +18,7 @@
 
 struct spool;
 
-/* dir: where the file is made, if one is needed; must live as long. */
+/* dir: where the file is made, if one is needed; is copied. */
 struct spool *spool_new(struct loop *loop, const char *dir, size_t memory_max);
 /* Also while something is under way; its function is not called then. */
 void spool_free(struct spool **s);

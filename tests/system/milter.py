@@ -729,4 +729,17 @@ def test_client_that_leaves_while_a_filter_thinks():
     delivered()
 
 
+def test_client_that_leaves_in_a_big_message():
+    """What is kept of it goes to a file, in a thread."""
+    start_over()
+    for _ in range(5):
+        with ss_line("one") as line:
+            line.say("EHLO x")
+            line.say("MAIL FROM:<a@b.test>")
+            line.say("RCPT TO:<%s>" % mail.address(1))
+            line.say("DATA")
+            line.send(b"Subject: x\r\n\r\n" + b"0123456789\r\n" * 60000)
+    delivered()
+
+
 cases.main(globals())

@@ -296,6 +296,33 @@ no_place_for_a_file_is_told(void **state)
 	milter_mail_free(&m);
 }
 
+/* Threads look at it when its owner may be gone. */
+static void
+the_name_of_its_place_is_kept(void **state)
+{
+	static char piece[100000];
+	char name[sizeof(dir)];
+	struct milter_mail *m;
+	struct taken t;
+
+	(void)state;
+	memcpy(name, dir, sizeof(name));
+	m = milter_mail_new(loop, name, SIZE_MAX);
+	memset(name, '?', sizeof(name) - 1);
+	milter_mail_feed(m, SPAN("\r\n"));
+	for (int i = 0; i < 10; i++)
+		milter_mail_feed(m, span_of(piece, sizeof(piece)));
+	milter_mail_end(m);
+	assert_int_equal(give(m, &t, false).n, 2 + 10 * sizeof(piece));
+	buf_release(&t.all);
+	for (int i = 0; i < 10; i++)
+		milter_mail_replace(m, span_of(piece, sizeof(piece)));
+	milter_mail_replaced(m, true);
+	assert_int_equal(give(m, &t, false).n, 2 + 10 * sizeof(piece) + 2);
+	buf_release(&t.all);
+	milter_mail_free(&m);
+}
+
 static void
 ready(void *arg)
 {
@@ -337,6 +364,7 @@ main(void)
 		cmocka_unit_test(replaces_the_body),
 		cmocka_unit_test(big_ones_go_to_a_file),
 		cmocka_unit_test(no_place_for_a_file_is_told),
+		cmocka_unit_test(the_name_of_its_place_is_kept),
 		cmocka_unit_test(spool_asks_for_a_pause),
 	};
 
