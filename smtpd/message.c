@@ -280,15 +280,35 @@ rcpt_added(struct session *s, const struct err *e)
 		finish(s);
 }
 
+/* The next recipient that a table adds: as recipients_add, or 2: there is
+ * none. */
+static int
+add_next(struct session *s, struct err *e)
+{
+	struct check_actions *act = &s->tx->act;
+	struct span address = act->redirect;
+
+	if (address.n > 0) {
+		act->redirect = SPAN_EMPTY;
+		recipients_clear(s);
+		return recipients_add(s, address, 0, rcpt_added, e);
+	}
+	if (act->added == NULL)
+		return 2;
+	address = act->added->address;
+	act->added = act->added->next;
+	return recipients_add(s, address, DSN_NOTIFY_NEVER, rcpt_added, e);
+}
+
 /* The gates let it through: the recipients that tables add are routed, one
  * after the other, then it goes to the disk. */
 static void
 finish(struct session *s)
 {
-	struct check_actions *act = &s->tx->act;
-	struct span address = act->redirect;
+	struct err e;
+	int r = 0;
 
-	if (act->discard) {
+	if (s->tx->act.discard) {
 		discard(s);
 		return;
 	}
@@ -296,19 +316,14 @@ finish(struct session *s)
 		taken(s);
 		return;
 	}
-	if (address.n > 0) {
-		act->redirect = SPAN_EMPTY;
-		recipients_clear(s);
-		recipients_add(s, address, 0, rcpt_added);
-	} else if (act->added != NULL) {
-		address = act->added->address;
-		act->added = act->added->next;
-		recipients_add(s, address, DSN_NOTIFY_NEVER, rcpt_added);
-	} else if (s->tx->rcpts.count == 0) {
+	while (r == 0)
+		r = add_next(s, &e);
+	if (r < 0)
+		rcpt_added(s, &e);
+	else if (r == 2 && s->tx->rcpts.count == 0)
 		discard(s); /* a filter took them all away */
-	} else {
+	else if (r == 2)
 		commit(s);
-	}
 }
 
 void

@@ -32,9 +32,10 @@ ignore(struct session *s, const char *what, struct span word)
 	    log_quote(word, 100), what);
 }
 
-/* Printable text in xtext, kept for the transaction; false: malformed. */
+/* Printable text in xtext takes the place of what out has; false: it is
+ * malformed. */
 static bool
-take_xtext(struct session *s, struct span in, struct span *out)
+take_xtext(struct span in, struct buf *out)
 {
 	struct buf b;
 	bool ok;
@@ -43,8 +44,10 @@ take_xtext(struct session *s, struct span in, struct span *out)
 	ok = xtext_decode(in, &b);
 	for (size_t i = 0; i < b.n; i++)
 		ok = ok && b.p[i] >= ' ' && b.p[i] < 127;
-	if (ok)
-		*out = arena_dup(&s->tx->arena, buf_span(&b));
+	if (ok) {
+		buf_reset(out);
+		buf_add(out, buf_span(&b));
+	}
 	buf_release(&b);
 	return ok;
 }
@@ -74,13 +77,36 @@ take_notify(struct span value, uint32_t *out)
 	return true;
 }
 
+/* Of what changes of the sender say, what counts: the last of each. */
+struct new_sender {
+	struct buf address, id;
+	bool given, id_given;
+};
+
 static void
-set_sender(struct session *s, const struct milter_change *change)
+take_sender_params(struct session *s, struct span args, struct new_sender *new)
 {
-	struct transaction *tx = s->tx;
-	struct queue_envelope *env = queue_writer_envelope(tx->writer);
+	struct queue_envelope *env = queue_writer_envelope(s->tx->writer);
+	struct span word;
+
+	while (span_token(&args, " \t", &word)) {
+		if (span_ieq(word, SPAN("RET=FULL")))
+			env->dsn_ret = DSN_RET_FULL;
+		else if (span_ieq(word, SPAN("RET=HDRS")))
+			env->dsn_ret = DSN_RET_HDRS;
+		else if (span_istarts(word, SPAN("ENVID=")) &&
+			 take_xtext(span_skip(word, 6), &new->id))
+			new->id_given = true;
+		else
+			ignore(s, "change the sender", word);
+	}
+}
+
+static void
+take_sender(struct session *s, const struct milter_change *change,
+    struct new_sender *new)
+{
 	const struct span address = without_brackets(change->address);
-	struct span word, rest = change->args, id;
 	struct buf full;
 
 	buf_init(&full, LIMIT_ADDRESS * 2);
@@ -91,43 +117,59 @@ set_sender(struct session *s, const struct milter_change *change)
 		buf_release(&full);
 		return;
 	}
-	env->sender = queue_writer_keep(tx->writer, buf_span(&full));
-	tx->env.sender = arena_dup(&tx->arena, buf_span(&full));
-	buf_release(&full);
-	while (span_token(&rest, " \t", &word)) {
-		if (span_ieq(word, SPAN("RET=FULL")))
-			env->dsn_ret = DSN_RET_FULL;
-		else if (span_ieq(word, SPAN("RET=HDRS")))
-			env->dsn_ret = DSN_RET_HDRS;
-		else if (span_istarts(word, SPAN("ENVID=")) &&
-			 take_xtext(s, span_skip(word, 6), &id))
-			env->dsn_envid = queue_writer_keep(tx->writer, id);
-		else
-			ignore(s, "change the sender", word);
+	buf_release(&new->address);
+	new->address = full;
+	new->given = true;
+	take_sender_params(s, change->args, new);
+}
+
+static void
+set_sender(struct session *s, const struct milter_change *change)
+{
+	struct transaction *tx = s->tx;
+	struct queue_envelope *env = queue_writer_envelope(tx->writer);
+	struct new_sender new = { .given = false };
+
+	buf_init(&new.address, LIMIT_ADDRESS * 2);
+	buf_init(&new.id, LIMIT_ADDRESS);
+	for (; change != NULL; change = change->next)
+		if (change->edit == MILTER_CHANGE_FROM)
+			take_sender(s, change, &new);
+	if (new.given) {
+		env->sender =
+		    queue_writer_keep(tx->writer, buf_span(&new.address));
+		tx->env.sender =
+		    arena_dup(&tx->arena, buf_span(&new.address));
 	}
+	if (new.id_given)
+		env->dsn_envid =
+		    queue_writer_keep(tx->writer, buf_span(&new.id));
+	buf_release(&new.address);
+	buf_release(&new.id);
 }
 
 /* Parameters of the recipients that were added last. */
 static void
 set_rcpt_params(struct session *s, struct span args)
 {
-	struct span word, orcpt;
-	uint32_t notify;
+	struct span word, kept;
+	uint32_t notify = 0;
+	struct buf orcpt;
 
+	buf_init(&orcpt, LIMIT_ADDRESS);
 	while (span_token(&args, " \t", &word)) {
-		if (span_istarts(word, SPAN("NOTIFY=")) &&
-		    take_notify(span_skip(word, 7), &notify)) {
-			for (struct recipient *one = *s->milter->added;
-			     one != NULL; one = one->next)
-				one->rcpt.dsn_notify = notify;
-		} else if (span_istarts(word, SPAN("ORCPT=")) &&
-			   take_xtext(s, span_skip(word, 6), &orcpt)) {
-			for (struct recipient *one = *s->milter->added;
-			     one != NULL; one = one->next)
-				one->rcpt.dsn_orcpt = orcpt;
-		} else {
+		if (!(span_istarts(word, SPAN("NOTIFY=")) &&
+			take_notify(span_skip(word, 7), &notify)) &&
+		    !(span_istarts(word, SPAN("ORCPT=")) &&
+			take_xtext(span_skip(word, 6), &orcpt)))
 			ignore(s, "add a recipient", word);
-		}
+	}
+	kept = arena_dup(&s->tx->arena, buf_span(&orcpt));
+	buf_release(&orcpt);
+	for (struct recipient *one = *s->milter->added; one != NULL;
+	     one = one->next) {
+		one->rcpt.dsn_notify = notify;
+		one->rcpt.dsn_orcpt = kept;
 	}
 }
 
@@ -148,27 +190,43 @@ added(struct session *s, const struct err *e)
 	apply(s);
 }
 
+/* 0: go on with the next; else as recipients_add. */
+static int
+apply_one(struct session *s, const struct milter_change *change, struct err *e)
+{
+	struct milter_session *m = s->milter;
+	const struct span address = without_brackets(change->address);
+	int r;
+
+	if (change->edit == MILTER_DELETE_RCPT)
+		recipients_remove(s, address);
+	if (change->edit != MILTER_ADD_RCPT)
+		return 0;
+	m->added = s->tx->rcpts.end;
+	r = recipients_add(s, address, 0, added, e);
+	if (r < 0 && e->kind == ERR_PERM)
+		r = 0;
+	if (r == 0)
+		set_rcpt_params(s, change->args);
+	return r;
+}
+
+/* A filter may add more recipients than the stack could bear one in the
+ * other. */
 static void
 apply(struct session *s)
 {
 	struct milter_session *m = s->milter;
+	struct err e;
+	int r = 0;
 
-	while (m->change != NULL) {
-		const struct span address =
-		    without_brackets(m->change->address);
-
-		if (m->change->edit == MILTER_ADD_RCPT) {
-			m->added = s->tx->rcpts.end;
-			recipients_add(s, address, 0, added);
-			return;
-		}
-		if (m->change->edit == MILTER_DELETE_RCPT)
-			recipients_remove(s, address);
-		else
-			set_sender(s, m->change);
-		m->change = m->change->next;
+	while (m->change != NULL && r == 0) {
+		r = apply_one(s, m->change, &e);
+		if (r == 0)
+			m->change = m->change->next;
 	}
-	m->done(s, NULL);
+	if (r <= 0)
+		m->done(s, r < 0 ? &e : NULL);
 }
 
 void
@@ -177,6 +235,7 @@ milter_apply(struct session *s, const struct milter_change *changes,
 {
 	s->milter->change = changes;
 	s->milter->done = done;
+	set_sender(s, changes);
 	apply(s);
 }
 

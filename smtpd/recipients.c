@@ -115,38 +115,67 @@ recipients_take(struct session *s, const struct route_result *result,
 	return true;
 }
 
+static int
+take_routed(
+    struct session *s, const struct route_result *result, struct err *e)
+{
+	struct transaction *tx = s->tx;
+	const struct queue_rcpt given = { .dsn_notify = tx->added_notify };
+
+	if (result->code != 0) {
+		*e = result->err;
+		return -1;
+	}
+	if (!arena_ok(&tx->arena) ||
+	    !recipients_take(s, recipients_keep(&tx->arena, result), &given))
+		return err_set(e, ERR_TEMP, "4.5.3", "too many recipients");
+	return 0;
+}
+
+/* What became of an address while recipients_add is on the stack. */
+struct adding {
+	bool routed;
+	int r;
+	struct err e;
+};
+
 static void
-added(void *arg, const struct route_result *result)
+routed(void *arg, const struct route_result *result)
 {
 	struct session *s = arg;
 	struct transaction *tx = s->tx;
-	const recipients_fn done = tx->rcpt_added;
-	const struct queue_rcpt given = { .dsn_notify = tx->added_notify };
-	struct err e = result->err;
+	struct err e;
+	const int r = take_routed(s, result, &e);
 
-	if (result->code == 0 &&
-	    !recipients_take(s, recipients_keep(&tx->arena, result), &given))
-		err_set(&e, ERR_TEMP, "4.5.3", "too many recipients");
-	else if (result->code == 0)
-		e.text[0] = '\0';
-	if (e.text[0] != '\0')
+	if (r != 0)
 		log_warning(&s->log, "recipient <%s> not added: %s",
 		    log_quote(tx->rcpt, 300), e.text);
-	done(s, e.text[0] != '\0' ? &e : NULL);
+	if (tx->adding == NULL)
+		tx->rcpt_added(s, r != 0 ? &e : NULL);
+	else
+		*tx->adding = (struct adding){ true, r, e };
 }
 
-void
+int
 recipients_add(struct session *s, struct span address, uint32_t notify,
-    recipients_fn done)
+    recipients_fn done, struct err *e)
 {
 	struct transaction *tx = s->tx;
+	struct adding now = { .routed = false };
 
 	tx->rcpt = arena_dup(&tx->arena, address);
 	tx->rcpt_added = done;
 	tx->added_notify = notify;
+	tx->adding = &now;
 	router_resolve(s->service->router, tx->rcpt,
-	    content_route_flags(s) & ~ROUTER_CHECK_USER, s->log.trace, added,
+	    content_route_flags(s) & ~ROUTER_CHECK_USER, s->log.trace, routed,
 	    s);
+	tx->adding = NULL;
+	if (!now.routed)
+		return 1;
+	if (now.r != 0)
+		*e = now.e;
+	return now.r;
 }
 
 unsigned

@@ -47,12 +47,13 @@ bool recipients_take(struct session *s, const struct route_result *result,
     const struct queue_rcpt *given);
 
 /* Routes an address that a table or filter adds, without asking whether the
- * user exists, and takes it. notify: DSN_NOTIFY_* or 0. done: with NULL, or why not (then a line is in
- * the log); maybe before the call returns. Not before DATA was answered; one
- * at a time. */
+ * user exists, and takes it. notify: DSN_NOTIFY_* or 0. 0: it is taken; -1:
+ * it is not, e says why, and so does a line in the log; 1: done will be called
+ * with NULL or with e, never before the call has returned (who adds thousands
+ * makes a loop of it). Not before DATA was answered; one at a time. */
 typedef void (*recipients_fn)(struct session *s, const struct err *e);
-void recipients_add(struct session *s, struct span address, uint32_t notify,
-    recipients_fn done);
+int recipients_add(struct session *s, struct span address, uint32_t notify,
+    recipients_fn done, struct err *e);
 
 /* Takes all away that deliver to, or were given as, this address (as the
  * client said it, without angle brackets); how many. */

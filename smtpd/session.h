@@ -61,6 +61,8 @@ struct transaction {
 	struct span rcpt_as;        /* what recipient_canonical_maps and
 				       canonical_maps make of it */
 	recipients_fn rcpt_added;
+	struct adding *adding;      /* of recipients_add, while it is on the
+				       stack */
 	uint32_t added_notify;
 	struct recipients rcpts;
 	unsigned rcpt_count;        /* accepted from the client */

@@ -59,6 +59,7 @@ PORT = more_smtpds.start({
     "xclient": {"smtpd_milters": A.address,
                 "smtpd_authorized_xclient_hosts": "127.0.0.0/8"},
     "tls": {"smtpd_milters": A.address, "smtpd_sasl_auth_enable": "yes"},
+    "many": {"smtpd_milters": A.address},
 })
 
 
@@ -555,6 +556,39 @@ def test_change_sender():
     since = len(ss.log())
     code, text = send(sender="old@elsewhere.test")
     ss.logged(text.rsplit(" ", 1)[1] + ": from=<>, size=", since)
+
+
+def test_very_many_recipients():
+    start_over()
+    A.edits = [mp.add_rcpt("r%d@e.test" % i) for i in range(20000)] + \
+        [mp.quarantine("many")]
+    code, text = send("many")
+    cases.equal(code, 250, text)
+    qid = text.rsplit(" ", 1)[1]
+    shown = cases.run(["postcat", "-eq", qid]).stdout
+    cases.equal(len(re.findall(r"^recipient: r\d+@e.test$", shown, re.M)),
+                20000)
+    cases.run(["postsuper", "-d", qid])
+    A.edits = [mp.add_rcpt("r%d@e.test" % i) for i in range(49000)]
+    since = len(ss.log())
+    cases.equal(send("many"), (451, "4.3.0 Error: queue file write error"))
+    ss.logged("recipient <r[0-9]+@e.test> not added: too many recipients",
+              since)
+
+
+def test_very_many_senders():
+    start_over()
+    A.edits = [mp.change_from("<s%d@e.test>" % i,
+                              "ENVID=%d+40%s" % (i, "x" * 900))
+               for i in range(3500)] + \
+        [mp.change_from("not an address"), mp.quarantine("many")]
+    code, text = send("many")
+    cases.equal(code, 250, text)
+    qid = text.rsplit(" ", 1)[1]
+    shown = cases.run(["postcat", "-eq", qid]).stdout
+    cases.contains(shown, "sender: s3499@e.test\n")
+    cases.contains(shown, "3499@" + "x" * 900 + "\n")
+    cases.run(["postsuper", "-d", qid])
 
 
 def test_milter_header_checks():
