@@ -312,7 +312,7 @@ finish(struct session *s)
 		discard(s);
 		return;
 	}
-	if (s->tx->taken.n > 0) {
+	if (s->tx->proxied) {
 		taken(s);
 		return;
 	}

@@ -346,7 +346,10 @@ message_answered(void *arg, unsigned code, struct span text)
 		refuse(s, true, code, span_str(copy));
 		return;
 	}
+	if (copy[0] == '\0')
+		snprintf(copy, sizeof(copy), "Ok");
 	log_end(s, true, code, span_str(copy));
+	s->tx->proxied = true;
 	s->tx->taken = arena_dup(&s->tx->arena, span_str(copy));
 	stage_pass(s);
 }

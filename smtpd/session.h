@@ -68,7 +68,8 @@ struct transaction {
 	unsigned rcpt_count;        /* accepted from the client */
 	struct check_actions act;
 	struct buf prepend;         /* header lines, with CRLF; until DATA */
-	struct span taken;          /* a proxy has it: what it said with 250 */
+	bool proxied;               /* a proxy has it, and said with 250: */
+	struct span taken;
 	struct verdict verdict;     /* of what saw the content go by */
 	struct content *content;    /* from DATA on; NULL: no table asks */
 	struct fixup *fixup;        /* from DATA on */

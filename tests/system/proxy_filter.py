@@ -130,6 +130,18 @@ def test_replies_are_passed_on():
                     verb, reply), since)
 
 
+def test_a_reply_without_text():
+    """It is taken by the proxy, and by nobody else."""
+    for port in ("live", "late"):
+        for reply in ("250", "250 "):
+            start_over()
+            P.answers["END"] = reply
+            since = len(ss.log())
+            cases.equal(send(port, ss.token()), (250, "Ok"))
+            ss.logged("proxy-accept: END-OF-MESSAGE: 250 Ok; from=<a@", since)
+            cases.equal(len(P.messages), 1)
+
+
 def test_a_refused_recipient_leaves_the_others():
     start_over()
     replies = iter(["550 5.1.1 nobody", "250 2.1.5 Ok"])
