@@ -268,6 +268,7 @@ ask(struct milter_client *c)
 	}
 	if (c->tell_unknown) {
 		c->tell_unknown = false;
+		buf_reset(&c->unknown);
 		c->step = c->after;
 		c->at = 0;
 		ask(c);
@@ -437,7 +438,7 @@ begin(struct milter_client *c, enum milter_step step, milter_fn fn, void *arg)
 	c->at = 0;
 	c->step = step;
 	c->refused = c->refused && step == MILTER_RCPT;
-	if (c->unknown.n > 0 && !c->tell_unknown) {
+	if (c->unknown.n > 0) {
 		c->tell_unknown = true;
 		c->after = step;
 		c->step = MILTER_UNKNOWN;
@@ -522,7 +523,7 @@ milter_client_abort(struct milter_client *c)
 		}
 		f->in_message = false;
 	}
-	c->active = false;
+	c->active = c->tell_unknown = false;
 	c->mail = NULL;
 	c->hold[0] = '\0';
 	c->changes = NULL;

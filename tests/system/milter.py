@@ -260,7 +260,13 @@ def test_unknown_command():
     with more_smtpds.session(PORT["one"]) as s:
         cases.equal(s.docmd("FLY", "me")[0], 500)
         s.mail("a@elsewhere.test")
-    cases.equal(A.last().of("unknown"), [b"FLY me\0"])
+        s.rcpt(mail.address(1))
+        cases.equal(A.last().of("unknown"), [b"FLY me\0"])
+        cases.equal(s.docmd("SWIM")[0], 500)
+        s.rcpt(mail.address(2))
+        cases.equal(A.last().of("unknown"), [b"FLY me\0", b"SWIM\0"])
+        cases.equal(s.data(message(ss.token()))[0], 250)
+    cases.equal(len(A.last().of("unknown")), 2)
 
 
 def test_abort_and_quit():
