@@ -194,8 +194,14 @@ decide(struct intake *in)
 static void
 filter_or_decide(struct intake *in)
 {
-	if (in->mail != NULL)
+	if (in->mail != NULL) {
 		milter_mail_end(in->mail);
+		if (milter_mail_too_many(in->mail)) {
+			in->actions.refused = true;
+			err_set(&in->refusal, ERR_PERM, "5.3.4",
+			    "too many header fields");
+		}
+	}
 	if (in->mail == NULL || in->actions.discard || in->actions.refused)
 		decide(in);
 	else

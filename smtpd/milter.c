@@ -30,29 +30,29 @@ milter_service_open(struct service *s, struct err *e)
 	    &c->milter, list, s->common->queue_directory, &s->milters, e);
 }
 
-/* What smtpd_milter_maps says of this client; false: nothing. A table that
- * fails counts as a filter that does. */
-static bool
+/* What smtpd_milter_maps says of this client: 1 *out (NULL: no filters), 0
+ * nothing, -1 no list of filters. As in Postfix a table that fails says
+ * nothing: smtpd_milters are asked. */
+static int
 list_of_map(struct session *s, struct milter_list **out)
 {
 	struct service *service = s->service;
 	struct buf value;
 	struct err e;
-	bool found = false;
+	int r = 0;
 
 	if (maps_empty(service->milter_maps))
-		return false;
+		return 0;
 	buf_init(&value, LIMIT_TABLE_VALUE);
 	switch (maps_get(service->milter_maps, span_str(s->addr), &value, &e)) {
 	case MAP_FOUND:
-		found = true;
+		r = 1;
 		if (span_ieq(span_trim(buf_span(&value)), SPAN("DISABLE")))
 			*out = NULL;
 		else if (milter_list_open(&service->conf->milter,
 			     buf_cstr(&value), service->common->queue_directory,
 			     out, &e) != 0)
-			log_warning(&s->log, "smtpd_milter_maps: %s: %s",
-			    s->addr, e.text);
+			r = -1;
 		break;
 	case MAP_ABSENT:
 		break;
@@ -60,8 +60,11 @@ list_of_map(struct session *s, struct milter_list **out)
 		log_warning(&s->log, "smtpd_milter_maps: %s", e.text);
 		break;
 	}
+	if (r < 0)
+		log_warning(
+		    &s->log, "smtpd_milter_maps: %s: %s", s->addr, e.text);
 	buf_release(&value);
-	return found;
+	return r;
 }
 
 static void
@@ -92,7 +95,8 @@ field_wanted(void *arg, struct span name, struct span value,
 	    on_hit, s, instead, before);
 }
 
-static void
+/* False: which filters are to be asked can't be told. */
+static bool
 begin(struct session *s)
 {
 	struct service *service = s->service;
@@ -107,20 +111,26 @@ begin(struct session *s)
 		.arg = s,
 	};
 	struct milter_list *own = NULL;
+	int mapped = 0;
 
 	if (conf_list_has(
 		service->conf->receive_override_options, "no_milters"))
-		return;
-	if (!s->local && list_of_map(s, &own))
+		return true;
+	if (!s->local)
+		mapped = list_of_map(s, &own);
+	if (mapped < 0)
+		return false;
+	if (mapped > 0)
 		conf.list = own;
 	if (conf.list == NULL || conf.list->count == 0) {
 		milter_list_free(&own);
-		return;
+		return true;
 	}
 	s->milter = MEM_NEW(s->milter);
 	s->milter->list = own;
 	buf_init(&s->milter->words, LIMIT_SMTP_LINE * 2);
 	s->milter->client = milter_client_new(&conf);
+	return true;
 }
 
 static void
@@ -187,24 +197,31 @@ log_refusal(struct session *s, enum stage stage, const struct milter_result *r)
 /* ---- steps ----------------------------------------------------------------
  */
 
+/* In place of the greeting. */
+static void
+refuse_connection(struct session *s, unsigned code)
+{
+	struct refusal no = { .code = code == 421 ? 421 : 554, .dsn = "" };
+	char text[LIMIT_DOMAIN + 100];
+
+	snprintf(text, sizeof(text), "%s %s", s->service->common->myhostname,
+	    no.code == 421 ? "Service unavailable - try again later"
+			   : "ESMTP not accepting connections");
+	no.text = span_str(text);
+	stage_refuse(s, &no);
+}
+
 static void
 refuse(struct session *s, enum stage stage, const struct milter_result *r)
 {
-	struct refusal no = { .code = r->code, .dsn = r->dsn, .text = r->text };
-	char text[LIMIT_DOMAIN + 100];
-
 	log_refusal(s, stage, r);
 	s->milter->refused = stage == STAGE_RCPT;
-	if (stage == STAGE_CONNECT) {
-		no.dsn = "";
-		no.code = r->code == 421 ? 421 : 554;
-		snprintf(text, sizeof(text), "%s %s",
-		    s->service->common->myhostname,
-		    no.code == 421 ? "Service unavailable - try again later"
-				   : "ESMTP not accepting connections");
-		no.text = span_str(text);
-	}
-	stage_refuse(s, &no);
+	if (stage == STAGE_CONNECT)
+		refuse_connection(s, r->code);
+	else
+		stage_refuse(s, &(struct refusal){ .code = r->code,
+				    .dsn = r->dsn,
+				    .text = r->text });
 }
 
 static void
@@ -416,7 +433,11 @@ ask_end(struct session *s)
 		return;
 	}
 	milter_mail_end(s->tx->mail);
-	milter_client_message(s->milter->client, s->tx->mail, answered, s);
+	if (milter_mail_too_many(s->tx->mail))
+		stage_reject(s, 552, "5.3.4", "Error: too many header fields");
+	else
+		milter_client_message(
+		    s->milter->client, s->tx->mail, answered, s);
 }
 
 static void
@@ -424,7 +445,10 @@ ask(struct session *s, enum stage stage)
 {
 	if (stage == STAGE_CONNECT) {
 		end(s); /* of the client that another one has replaced */
-		begin(s);
+		if (!begin(s)) {
+			refuse_connection(s, 421);
+			return;
+		}
 	}
 	if (s->milter == NULL ||
 	    (s->tx != NULL && s->milter->over && stage != STAGE_MAIL)) {

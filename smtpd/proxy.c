@@ -368,6 +368,10 @@ ask_end(struct session *s)
 		stage_pass(s);
 		return;
 	}
+	if (milter_mail_too_many(s->tx->mail)) {
+		stage_reject(s, 552, "5.3.4", "Error: too many header fields");
+		return;
+	}
 	if (s->service->proxy_late)
 		buf_str(&s->proxy->commands, "3DATA\n");
 	talk(s, send_message);

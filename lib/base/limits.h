@@ -37,6 +37,7 @@ enum {
 	/* Messages */
 	LIMIT_HEADER = 4 << 20,       /* bytes of header that are parsed */
 	LIMIT_HEADER_FIELD = 102400,  /* header_size_limit's default */
+	LIMIT_HEADER_FIELDS = 10000,  /* that filters are shown */
 	LIMIT_MIME_DEPTH = 100,
 	LIMIT_MIME_PARTS = 10000,
 

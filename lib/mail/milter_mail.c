@@ -8,7 +8,7 @@
 #include "lib/mail/spool.h"
 #include "lib/proto/header.h"
 
-enum { MEMORY_MAX = 256 << 10, READ_SIZE = 64 << 10 };
+enum { MEMORY_MAX = 256 << 10, READ_SIZE = 64 << 10, ADDED_FIELDS = 1000 };
 
 struct milter_mail {
 	struct loop *loop;
@@ -21,6 +21,7 @@ struct milter_mail {
 	struct arena arena; /* fields that were changed */
 	struct milter_mail_field *fields;
 	size_t count, cap;
+	bool too_many; /* came */
 	struct spool *body, *new_body;
 	bool cr;	/* the last byte of new_body is a CR */
 	bool line_open; /* its last line has no end yet */
@@ -75,8 +76,8 @@ put_field(struct milter_mail *c, size_t at, const struct milter_mail_field *f)
 	c->count++;
 }
 
-/* The header is the first n bytes. */
-static void
+/* The header is the first n bytes: where the fields that are kept end. */
+static size_t
 cut_header(struct milter_mail *c, size_t n)
 {
 	struct span rest = span_slice(buf_span(&c->header), 0, n);
@@ -91,8 +92,13 @@ cut_header(struct milter_mail *c, size_t n)
 			.own = c->count == c->own,
 		};
 
+		if (c->count == LIMIT_HEADER_FIELDS) {
+			c->too_many = true;
+			return (size_t)(f.raw.p - c->header.p);
+		}
 		put_field(c, c->count, &field);
 	}
+	return n;
 }
 
 /* Looks for the empty line among what came; PARSE_OK: the header has *out
@@ -122,7 +128,7 @@ find_gap(struct milter_mail *c, size_t *out)
 void
 milter_mail_feed(struct milter_mail *c, struct span bytes)
 {
-	size_t n;
+	size_t n, end;
 
 	if (c->in_body) {
 		spool_add(c->body, bytes);
@@ -130,18 +136,20 @@ milter_mail_feed(struct milter_mail *c, struct span bytes)
 	}
 	if (c->header.n + bytes.n > LIMIT_HEADER) {
 		/* No header is that long: what is left of it is body. */
-		cut_header(c, c->scanned);
-		spool_add(c->body, span_skip(buf_span(&c->header), c->scanned));
+		end = cut_header(c, c->scanned);
+		spool_add(c->body, span_skip(buf_span(&c->header), end));
 		spool_add(c->body, bytes);
 		return;
 	}
 	buf_add(&c->header, bytes);
 	if (find_gap(c, &n) != PARSE_OK)
 		return;
-	cut_header(c, n);
-	c->gap = c->header.p[n] == '\r' ? SPAN("\r\n") : SPAN("\n");
-	n += c->gap.n;
-	spool_add(c->body, span_skip(buf_span(&c->header), n));
+	end = cut_header(c, n);
+	if (!c->too_many) {
+		c->gap = c->header.p[n] == '\r' ? SPAN("\r\n") : SPAN("\n");
+		end += c->gap.n;
+	}
+	spool_add(c->body, span_skip(buf_span(&c->header), end));
 }
 
 bool
@@ -153,8 +161,18 @@ milter_mail_busy(struct milter_mail *c, void (*ready)(void *arg), void *arg)
 void
 milter_mail_end(struct milter_mail *c)
 {
-	if (!c->in_body)
-		cut_header(c, c->header.n);
+	size_t end;
+
+	if (c->in_body)
+		return;
+	end = cut_header(c, c->header.n);
+	spool_add(c->body, span_skip(buf_span(&c->header), end));
+}
+
+bool
+milter_mail_too_many(const struct milter_mail *c)
+{
+	return c->too_many;
 }
 
 /* ---- looking at it ---- */
@@ -260,7 +278,8 @@ milter_mail_insert(struct milter_mail *c, size_t index, struct span name,
 {
 	struct milter_mail_field f;
 
-	if (!make_field(c, name, value, raw_value, &f))
+	if (c->count >= LIMIT_HEADER_FIELDS + ADDED_FIELDS ||
+	    !make_field(c, name, value, raw_value, &f))
 		return false;
 	put_field(c, index < c->count ? index : c->count, &f);
 	return true;

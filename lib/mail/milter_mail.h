@@ -32,6 +32,9 @@ bool milter_mail_busy(
     struct milter_mail *c, void (*ready)(void *arg), void *arg);
 /* There are no more. */
 void milter_mail_end(struct milter_mail *c);
+/* Then: the header has more than LIMIT_HEADER_FIELDS fields, and what is left
+ * of it counts as body: no filter should see it so. */
+bool milter_mail_too_many(const struct milter_mail *c);
 
 /* ---- looking at it, after milter_mail_end ---- */
 struct milter_mail_field {
@@ -55,7 +58,7 @@ void milter_mail_read_cancel(struct milter_mail *c);
 /* Values may have folds as LF or CRLF; a line that does not begin with white
  * space gets a tab, bytes that no header can have become spaces. raw_value:
  * else a space goes in front. False when there is no room for more header:
- * LIMIT_HEADER. */
+ * LIMIT_HEADER, and some fields more than LIMIT_HEADER_FIELDS. */
 bool milter_mail_add(
     struct milter_mail *c, struct span name, struct span value, bool raw_value);
 /* index 0: in front of all, ours included. */

@@ -48,6 +48,7 @@ PORT = more_smtpds.start({
             "milter_default_action": "reject"},
     "maps": {"smtpd_milters": A.address,
              "smtpd_milter_maps": "texthash:" + MAPS},
+    "broken": {"smtpd_milters": A.address, "smtpd_milter_maps": "fail:all"},
     "accept": {"smtpd_milters": DEAD, "milter_default_action": "accept"},
     "reject": {"smtpd_milters": DEAD, "milter_default_action": "reject"},
     "tempfail": {"smtpd_milters": DEAD,
@@ -449,6 +450,19 @@ def names(raw):
             if line and line[:1] not in b" \t"]
 
 
+def test_very_many_fields():
+    start_over()
+    for n, want in ((9000, 250), (11000, 552)):
+        since = len(ss.log())
+        code, text = send(data=message(ss.token(), more=b"a:\r\n" * n))
+        cases.equal(code, want, text)
+    cases.equal(text, "5.3.4 Error: too many header fields")
+    ss.logged(r"one/smtpd\[\d+\]: [0-9A-F]+: reject: END-OF-MESSAGE from "
+              r"localhost\[127.0.0.1\]: 552 5.3.4 Error: too many header "
+              r"fields; from=<a@elsewhere.test>", since)
+    cases.equal(A.last().of("eom"), [])
+
+
 def test_add_header():
     start_over()
     A.edits = [mp.add_header("X-New", "one"),
@@ -683,6 +697,23 @@ def test_maps_choose():
     start_over()
     delivered("maps")
     assert not B.sessions and not A.sessions
+
+
+def test_maps_that_are_broken():
+    with open(MAPS, "w") as f:
+        f.write("127.0.0.1 inet:nobody-knows\n")
+    start_over()
+    since = len(ss.log())
+    with ss_line("maps") as line:
+        cases.equal(line.greeting, "421 %s Service unavailable - try again "
+                    "later" % mail.DOMAIN)
+        cases.equal(line.reply(), "")
+    ss.logged("warning: smtpd_milter_maps: 127.0.0.1: ", since)
+    assert not B.sessions and not A.sessions
+    since = len(ss.log())
+    delivered("broken")
+    ss.logged("warning: smtpd_milter_maps: ", since)
+    assert A.sessions
 
 
 # ---- failures ----

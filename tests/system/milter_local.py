@@ -108,6 +108,15 @@ def test_refused_out_of_maildrop_bounces():
     cases.equal(ss.with_token(ss.MAILBOXES[0], word), [])
 
 
+def test_very_many_fields_out_of_maildrop():
+    P.reset()
+    word, since = spooled("-f", mail.address(2), more="a:\n" * 11000)
+    raw = arrived(word, 1)
+    cases.contains(raw, b"Undelivered Mail Returned to Sender")
+    cases.contains(raw, b"\nStatus: 5.3.4\n")
+    cases.equal(P.sessions, [])
+
+
 def test_header_checks_out_of_maildrop():
     P.reset()
     P.edits = [mp.add_header("X-Front", "1"), mp.add_header("X-Drop", "1")]

@@ -177,6 +177,13 @@ def test_our_own_refusals_come_first():
     cases.equal(P.sessions, [])
 
 
+def test_very_many_fields():
+    start_over()
+    cases.equal(send("live", ss.token() + "\r\na:" * 11000),
+                (552, "5.3.4 Error: too many header fields"))
+    cases.equal(P.messages, [])
+
+
 def test_big_message():
     for port in ("live", "late"):
         start_over()

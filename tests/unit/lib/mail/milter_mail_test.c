@@ -231,6 +231,39 @@ header_has_a_maximum(void **state)
 	milter_mail_free(&m);
 }
 
+/* With the empty line and a body, with nothing behind it, and in a header
+ * that is too long besides. */
+static void
+fields_have_a_maximum(void **state)
+{
+	static const int counts[] = { LIMIT_HEADER_FIELDS,
+		LIMIT_HEADER_FIELDS + 1, 100000, LIMIT_HEADER / 4 + 1000 };
+	struct taken t;
+
+	(void)state;
+	for (size_t i = 0; i < 2 * COUNT_OF(counts); i++) {
+		const int n = counts[i / 2];
+		struct milter_mail *m = milter_mail_new(loop, dir, SIZE_MAX);
+		unsigned added = 0;
+
+		for (int k = 0; k < n; k++)
+			milter_mail_feed(m, SPAN("a:\r\n"));
+		if (i % 2 == 0)
+			milter_mail_feed(m, SPAN("\r\nx\r\n"));
+		milter_mail_end(m);
+		assert_int_equal(milter_mail_too_many(m), i / 2 > 0);
+		assert_int_equal(
+		    milter_mail_field_count(m), LIMIT_HEADER_FIELDS);
+		assert_int_equal(give(m, &t, false).n,
+		    4 * (size_t)n + (i % 2 == 0 ? 5 : 0));
+		buf_release(&t.all);
+		while (milter_mail_insert(m, 0, SPAN("b"), SPAN("1"), false))
+			added++;
+		assert_int_equal(added, 1000);
+		milter_mail_free(&m);
+	}
+}
+
 static void
 replaces_the_body(void **state)
 {
@@ -361,6 +394,7 @@ main(void)
 		cmocka_unit_test(changes_fields),
 		cmocka_unit_test(values_can_do_no_harm),
 		cmocka_unit_test(header_has_a_maximum),
+		cmocka_unit_test(fields_have_a_maximum),
 		cmocka_unit_test(replaces_the_body),
 		cmocka_unit_test(big_ones_go_to_a_file),
 		cmocka_unit_test(no_place_for_a_file_is_told),
