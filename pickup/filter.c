@@ -104,22 +104,58 @@ add_rcpt(struct intake *in, struct span address)
 	in->list[in->spec.rcpt_count++] = one;
 }
 
+/* What full has becomes the address; false: it is none, and full is as it
+ * was. Nothing stands for the null sender. */
+static bool
+take_sender(struct intake *in, struct span address, struct buf *full)
+{
+	struct buf b;
+
+	buf_init(&b, LIMIT_ADDRESS * 2);
+	if (address.n > 0 && !router_qualify(in->p->router, address, &b)) {
+		log_warning(&in->log, "milter: \"%s\" is no sender",
+		    log_quote(address, 200));
+		buf_release(&b);
+		return false;
+	}
+	buf_release(full);
+	*full = b;
+	return true;
+}
+
+/* Of several the last one counts. */
+static void
+set_sender(struct intake *in, const struct milter_change *c)
+{
+	struct buf full;
+	bool given = false;
+
+	buf_init(&full, LIMIT_ADDRESS * 2);
+	for (; c != NULL; c = c->next)
+		if (c->edit == MILTER_CHANGE_FROM)
+			given |= take_sender(
+			    in, without_brackets(c->address), &full);
+	if (given) {
+		in->sender = arena_dup(&in->arena, buf_span(&full));
+		queue_writer_envelope(in->w)->sender =
+		    queue_writer_keep(in->w, in->sender);
+	}
+	buf_release(&full);
+}
+
 /* Parameters of the new addresses are not kept here. */
 static void
-change(struct intake *in, const struct milter_change *c)
+change(struct intake *in, const struct milter_change *changes)
 {
-	const struct span address =
-	    arena_dup(&in->arena, without_brackets(c->address));
+	for (const struct milter_change *c = changes; c != NULL; c = c->next) {
+		const struct span address = without_brackets(c->address);
 
-	if (c->edit == MILTER_ADD_RCPT) {
-		add_rcpt(in, address);
-	} else if (c->edit == MILTER_DELETE_RCPT) {
-		remove_rcpt(in, address);
-	} else {
-		in->sender = address;
-		queue_writer_envelope(in->w)->sender =
-		    queue_writer_keep(in->w, address);
+		if (c->edit == MILTER_ADD_RCPT)
+			add_rcpt(in, arena_dup(&in->arena, address));
+		else if (c->edit == MILTER_DELETE_RCPT)
+			remove_rcpt(in, address);
 	}
+	set_sender(in, changes);
 }
 
 static void
@@ -149,9 +185,7 @@ answered(void *arg, const struct milter_result *r)
 	}
 	switch (r->outcome) {
 	case MILTER_PASSED:
-		for (const struct milter_change *c = r->changes; c != NULL;
-		     c = c->next)
-			change(in, c);
+		change(in, r->changes);
 		in->spec.rcpts = in->list;
 		in->actions.discard |= in->spec.rcpt_count == 0;
 		break;
@@ -189,6 +223,8 @@ intake_filter_start(struct intake *in)
 		.field = maps_empty(in->p->milter_checks) ? NULL
 							  : field_wanted,
 		.arg = in,
+		.body_max = (uint64_t)daemon_common(in->p->daemon)
+				->message_size_limit,
 	};
 	struct milter_message m = { .sender = in->sender,
 		.rcpt_count = in->spec.rcpt_count,

@@ -109,6 +109,7 @@ begin(struct session *s)
 		.field =
 		    maps_empty(service->milter_checks) ? NULL : field_wanted,
 		.arg = s,
+		.body_max = (uint64_t)service->common->message_size_limit,
 	};
 	struct milter_list *own = NULL;
 	int mapped = 0;

@@ -37,6 +37,8 @@ struct milter_client_conf {
 	milter_macro_fn macro;
 	milter_field_fn field; /* NULL: all are wanted */
 	void *arg;	       /* of both */
+	uint64_t body_max;     /* bytes of a new body; 0: any. With more the
+				  filter has failed */
 };
 
 enum milter_outcome {

@@ -327,8 +327,8 @@ milter_mail_delete(struct milter_mail *c, size_t index, struct span name)
 	    (c->count - at) * sizeof(*c->fields));
 }
 
-void
-milter_mail_replace(struct milter_mail *c, struct span bytes)
+bool
+milter_mail_replace(struct milter_mail *c, struct span bytes, uint64_t max)
 {
 	size_t from = 0;
 
@@ -336,6 +336,8 @@ milter_mail_replace(struct milter_mail *c, struct span bytes)
 		c->new_body = spool_new(c->loop, c->dir, MEMORY_MAX);
 		c->cr = c->line_open = false;
 	}
+	if (max > 0 && spool_size(c->new_body) + bytes.n > max)
+		return false;
 	for (size_t i = 0; i < bytes.n; i++) {
 		if (bytes.p[i] == '\n' && !c->cr) {
 			spool_add(c->new_body, span_slice(bytes, from, i));
@@ -346,6 +348,7 @@ milter_mail_replace(struct milter_mail *c, struct span bytes)
 		c->line_open = bytes.p[i] != '\n';
 	}
 	spool_add(c->new_body, span_skip(bytes, from));
+	return true;
 }
 
 bool

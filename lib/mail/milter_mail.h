@@ -77,8 +77,10 @@ void milter_mail_delete(struct milter_mail *c, size_t index, struct span name);
 
 /* A new body, in pieces; bare LF becomes CRLF, and so does a missing last
  * line end. It takes the old one's place at milter_mail_replaced,
- * or is dropped there; without one nothing happens. */
-void milter_mail_replace(struct milter_mail *c, struct span bytes);
+ * or is dropped there; without one nothing happens. False: it has more than
+ * max bytes (0: any), and these were not taken. */
+bool milter_mail_replace(
+    struct milter_mail *c, struct span bytes, uint64_t max);
 bool milter_mail_replace_busy(
     struct milter_mail *c, void (*ready)(void *arg), void *arg);
 void milter_mail_replaced(struct milter_mail *c, bool keep);

@@ -231,8 +231,12 @@ message_edit(struct filter *f, const struct milter_event *ev)
 			ok = edit_header(f, ev);
 		break;
 	case MILTER_REPLACE_BODY:
-		milter_mail_replace(c->mail, ev->value);
-		break;
+		if (milter_mail_replace(c->mail, ev->value, c->conf.body_max))
+			break;
+		filter_fail(f,
+		    "milter %s: its new body is larger than message_size_limit",
+		    f->spec->name);
+		return false;
 	case MILTER_ADD_RCPT:
 	case MILTER_DELETE_RCPT:
 	case MILTER_CHANGE_FROM:

@@ -61,6 +61,8 @@ PORT = more_smtpds.start({
                 "smtpd_authorized_xclient_hosts": "127.0.0.0/8"},
     "tls": {"smtpd_milters": A.address, "smtpd_sasl_auth_enable": "yes"},
     "many": {"smtpd_milters": A.address},
+    "small": {"smtpd_milters": A.address, "message_size_limit": "300000",
+              "milter_default_action": "tempfail"},
 })
 
 
@@ -523,6 +525,18 @@ def test_big_bodies_both_ways():
     A.edits = [mp.replace_body(new * 800) for _ in range(50)]
     raw = delivered().replace(b"\r\n", b"\n")
     cases.contains(raw, (new * 800 * 50).replace(b"\r\n", b"\n"))
+
+
+def test_a_new_body_has_a_maximum():
+    start_over()
+    A.edits = [mp.replace_body(b"12345678\r\n" * 6000) for _ in range(4)]
+    word = ss.token()
+    assert b"12345678" in delivered("small")[-20:]
+    A.edits *= 2
+    since = len(ss.log())
+    cases.equal(send("small", word=word)[0], 451)
+    ss.logged("warning: .*: milter inet:.*: its new body is larger than "
+              "message_size_limit", since)
 
 
 def test_add_and_delete_recipients():

@@ -270,14 +270,15 @@ replaces_the_body(void **state)
 	struct milter_mail *m = take("A: 1\r\n\r\nold", 100, SIZE_MAX);
 
 	(void)state;
-	milter_mail_replace(m, SPAN("half"));
+	assert_true(milter_mail_replace(m, SPAN("half"), 0));
 	milter_mail_replaced(m, false);
 	is(m, "A: 1\r\n\r\nold");
 	milter_mail_replaced(m, true);
 	is(m, "A: 1\r\n\r\nold");
-	milter_mail_replace(m, SPAN("a\nb\r"));
-	milter_mail_replace(m, SPAN("\nc\n\n"));
-	milter_mail_replace(m, SPAN("end"));
+	assert_true(milter_mail_replace(m, SPAN("a\nb\r"), 0));
+	assert_true(milter_mail_replace(m, SPAN("\nc\n\n"), 0));
+	assert_true(milter_mail_replace(m, SPAN("end"), 14));
+	assert_false(milter_mail_replace(m, SPAN("12"), 15));
 	milter_mail_replaced(m, true);
 	is(m, "A: 1\r\n\r\na\r\nb\r\nc\r\n\r\nend\r\n");
 	milter_mail_free(&m);
@@ -349,7 +350,7 @@ the_name_of_its_place_is_kept(void **state)
 	assert_int_equal(give(m, &t, false).n, 2 + 10 * sizeof(piece));
 	buf_release(&t.all);
 	for (int i = 0; i < 10; i++)
-		milter_mail_replace(m, span_of(piece, sizeof(piece)));
+		milter_mail_replace(m, span_of(piece, sizeof(piece)), 0);
 	milter_mail_replaced(m, true);
 	assert_int_equal(give(m, &t, false).n, 2 + 10 * sizeof(piece) + 2);
 	buf_release(&t.all);
