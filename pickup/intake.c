@@ -7,7 +7,7 @@
 #include "lib/base/mem.h"
 #include "lib/proto/date.h"
 
-enum { CHUNK = 65536, RECEIVED_MAX = 1024, ARENA_MAX = 1 << 20 };
+enum { CHUNK = 65536, RECEIVED_MAX = 1024 };
 
 static void pump(void *arg);
 static void route_next(struct intake *in);
@@ -399,6 +399,16 @@ add_refused(struct intake *in, const struct err *e)
 	buf_release(&why);
 }
 
+/* More than a queue file has room for. */
+static bool
+too_many(struct intake *in)
+{
+	if (arena_ok(&in->arena) && in->rcpts <= LIMIT_RCPT)
+		return false;
+	err_set(&in->err, ERR_PERM, "5.5.3", "too many recipients");
+	return true;
+}
+
 static void
 routed(void *arg, const struct route_result *result)
 {
@@ -417,6 +427,8 @@ routed(void *arg, const struct route_result *result)
 			    r->flags);
 		}
 	}
+	if (too_many(in))
+		in->next = SIZE_MAX;
 	if (in->next != SIZE_MAX)
 		in->next++;
 	if (!in->routing)
@@ -479,27 +491,31 @@ route_next(struct intake *in)
 
 /* ---- recipients that tables add ------------------------------------------------ */
 
-static void
-extra_routed(void *arg, const struct route_result *result)
+static enum extra
+refuse_extra(struct intake *in, const struct route_result *result)
 {
-	struct intake *in = arg;
-
-	if (result->code != 0) {
-		in->err = result->err;
-		log_warning(&in->log, "recipient <%s> not added: %s",
-		    log_quote(in->copied, 300), in->err.text);
-		if (in->err.kind == ERR_TEMP) {
-			finish(in, &in->err);
-			return;
-		}
-		/* Redirected to nowhere: the sender must hear of it. */
-		if (in->rcpts == 0) {
-			in->refusal = in->err;
-			return_it(in);
-			return;
-		}
+	in->err = result->err;
+	log_warning(&in->log, "recipient <%s> not added: %s",
+	    log_quote(in->copied, 300), in->err.text);
+	if (in->err.kind == ERR_TEMP) {
+		finish(in, &in->err);
+		return EXTRA_OVER;
 	}
-	for (size_t i = 0; result->code == 0 && i < result->count; i++) {
+	/* Redirected to nowhere: the sender must hear of it. */
+	if (in->rcpts == 0) {
+		in->refusal = in->err;
+		return_it(in);
+		return EXTRA_OVER;
+	}
+	return EXTRA_TAKEN;
+}
+
+static enum extra
+take_extra(struct intake *in, const struct route_result *result)
+{
+	if (result->code != 0)
+		return refuse_extra(in, result);
+	for (size_t i = 0; i < result->count; i++) {
 		const struct route *r = &result->routes[i];
 		const struct queue_rcpt rcpt = { .address = r->address,
 			.orig_address = in->copied,
@@ -511,12 +527,30 @@ extra_routed(void *arg, const struct route_result *result)
 		queue_writer_rcpt(in->w, &rcpt);
 		in->rcpts++;
 	}
-	add_extra(in);
+	if (!too_many(in))
+		return EXTRA_TAKEN;
+	finish(in, &in->err);
+	return EXTRA_OVER;
 }
 
-/* One after the other, then the message goes to the disk. */
 static void
-add_extra(struct intake *in)
+extra_routed(void *arg, const struct route_result *result)
+{
+	struct intake *in = arg;
+	enum extra *const asked = in->extra;
+	enum extra r;
+
+	in->extra = NULL;
+	r = take_extra(in, result);
+	if (asked != NULL)
+		*asked = r;
+	else if (r == EXTRA_TAKEN)
+		add_extra(in);
+}
+
+/* Takes the next one off; false: there is none. */
+static bool
+next_extra(struct intake *in)
 {
 	struct check_actions *a = &in->actions;
 
@@ -529,11 +563,28 @@ add_extra(struct intake *in)
 		in->copied = a->added->address;
 		a->added = a->added->next;
 	} else {
-		commit(in);
-		return;
+		return false;
 	}
-	router_resolve(in->p->router, in->copied, 0, in->log.trace,
-	    extra_routed, in);
+	return true;
+}
+
+/* One after the other, then the message goes to the disk. The router may
+ * answer at once, and in->extra tells this loop what. */
+static void
+add_extra(struct intake *in)
+{
+	enum extra r = EXTRA_TAKEN;
+
+	while (r == EXTRA_TAKEN && next_extra(in)) {
+		r = EXTRA_ASKED;
+		in->extra = &r;
+		router_resolve(in->p->router, in->copied, 0, in->log.trace,
+		    extra_routed, in);
+		if (r == EXTRA_ASKED)
+			in->extra = NULL;
+	}
+	if (r == EXTRA_TAKEN)
+		commit(in);
 }
 
 /* ---- the beginning ------------------------------------------------------------- */
@@ -622,7 +673,7 @@ intake_start(struct pickup *p, const struct intake_spec *spec)
 
 	in->p = p;
 	in->spec = *spec;
-	arena_init(&in->arena, ARENA_MAX);
+	arena_init(&in->arena, LIMIT_SMTP_TRANSACTION);
 	in->actions.arena = &in->arena;
 	p->intakes++;
 	loop_later(daemon_loop(p->daemon), begin, in);

@@ -12,6 +12,9 @@
 #include "lib/mail/milter_run.h"
 #include "pickup/pickup.h"
 
+/* What has become of a recipient that tables add. OVER: so has the message. */
+enum extra { EXTRA_ASKED, EXTRA_TAKEN, EXTRA_OVER };
+
 /* A message on its way into the queue: recipients are routed, then its
  * content is read; with filters its content first. */
 struct intake {
@@ -29,6 +32,7 @@ struct intake {
 	struct err refusal;      /* why it comes back, if it is refused */
 	struct span sender;      /* rewritten */
 	struct span copied;      /* recipient being added */
+	enum extra *extra;       /* of add_extra, while it is on the stack */
 	struct fixup *fixup;
 	struct fixup_conf fixup_conf;
 	struct buf received;

@@ -94,6 +94,55 @@ def test_out_of_maildrop():
     cases.equal(s.macros["eom"][0], {"i": m.group(1)})
 
 
+def test_senders_out_of_maildrop():
+    for edits, want in (
+            (["<short>"], "short@" + mail.DOMAIN),
+            (["<good@e.test>", "<not an address>"], "good@e.test"),
+            (["<not an address>"], mail.address(1)),
+            (["<a@e.test>", "<>"], ""),
+            (["<s%d%s@e.test>" % (i, "x" * 900) for i in range(3500)] +
+             ["<last@e.test>"], "last@e.test")):
+        P.reset()
+        P.edits = [mp.change_from(one) for one in edits]
+        word, since = spooled("-f", mail.address(1))
+        arrived(word)
+        ss.logged(r"qmgr\[\d+\]: [0-9A-F]+: from=<%s>, size=" % want, since)
+        if "<not an address>" in edits:
+            ss.logged('pickup.* milter: "not an address" is no sender', since)
+
+
+def test_very_many_out_of_maildrop():
+    """Recipients, what tables add to each, and what a filter adds."""
+    P.reset()
+    P.edits = [mp.add_rcpt("f%d%s@e.test" % (i, "x" * 500))
+               for i in range(5000)] + [mp.quarantine("many")]
+    copies = os.path.join(mail.env("CHAPPE_CONFIG"), "copies")
+    with open(copies, "w") as f:
+        f.write("/^r(.*)@e.test/ c$1@e.test\n")
+    os.chmod(copies, 0o644)
+    mail.set_option("recipient_bcc_maps", "pcre:" + copies)
+    try:
+        word, since = spooled(*["r%d@e.test" % i for i in range(20000)])
+        qid = ss.logged(r"([0-9A-F]+): milter-hold: END-OF-MESSAGE from .*: "
+                        r"many", since).group(1)
+        cases.wait_for("hold", lambda: re.search(
+            qid + "!", cases.run(["postqueue", "-p"]).stdout))
+    finally:
+        mail.set_option("recipient_bcc_maps", "")
+    shown = cases.run(["postcat", "-eq", qid]).stdout
+    for letter, n in (("r", 20000), ("c", 20000), ("f", 5000)):
+        cases.equal(len(re.findall(r"^recipient: %s\d" % letter, shown,
+                                   re.M)), n, letter)
+    cases.run(["postsuper", "-d", qid])
+    # One more than a queue file can have.
+    P.edits = [mp.add_rcpt("f%d@e.test" % i) for i in range(31000)]
+    word, since = spooled(*["r%d@e.test" % i for i in range(20000)])
+    ss.logged("maildrop/.*: too many recipients -- left alone", since)
+    drop = os.path.join(mail.env("QUEUE_DIR"), "maildrop")
+    for name in os.listdir(drop):
+        os.remove(os.path.join(drop, name))
+
+
 def test_refused_out_of_maildrop_bounces():
     P.reset()
     P.answers["eom"] = mp.reply("554 5.7.1 not this")
