@@ -63,6 +63,7 @@ struct edit_one {
 	bool found;
 	bool dir_known;
 	enum queue_dir dir; /* where it is, and then where it went */
+	bool unsure; /* of its file, as in struct message */
 	bool done;
 	bool asked; /* OP_REQUEUE: pickup has answered, */
 	bool anew;  /* and made a new message */
@@ -207,7 +208,12 @@ seal(struct edit_one *one)
 {
 	struct queue *q = one->edit->q->queue;
 
-	if (queue_flush(q, one->id, QUEUE_INCOMING, &one->e) != 0 ||
+	if (one->unsure && one->seg != NULL &&
+	    queue_rebuild(q, &one->seg->file, one->seg_at, one->id, true,
+		&one->e) != 0)
+		return -1;
+	one->unsure = queue_flush(q, one->id, QUEUE_INCOMING, &one->e) != 0;
+	if (one->unsure ||
 	    queue_rename(
 		q, one->id, QUEUE_INCOMING, QUEUE_ACTIVE, &one->e) != 0)
 		return -1;
@@ -327,8 +333,10 @@ edit_done(struct work *work)
 	if (m != NULL)
 		m->forced = true;
 	/* Perhaps it is not sealed. */
-	if (m != NULL && !one->done && one->seg != NULL)
+	if (m != NULL && !one->done && one->seg != NULL) {
 		segment_join(one->seg, m, one->seg_at);
+		m->unsure = one->unsure;
+	}
 	one_over(one, one->done);
 }
 
@@ -355,6 +363,7 @@ edit_ready(struct message *m)
 	one->dir = m->dir;
 	one->seg = m->seg;
 	one->seg_at = m->seg_at;
+	one->unsure = m->unsure;
 	if (one->seg != NULL)
 		one->seg->holds++;
 	/* One at a time: a second wish finds what the first has left. */

@@ -94,7 +94,10 @@ mark_done(struct work *work)
 		s->retry_ms = now_ms() + RETRY_MS;
 		return;
 	}
-	s->file.head = s->next.head;
+	/* What does not change threads may be reading. */
+	s->file.head.sequence = s->next.head.sequence;
+	s->file.head.mark = s->next.head.mark;
+	s->file.head.bound_us = s->next.head.bound_us;
 	segment_go_on(s);
 }
 

@@ -284,16 +284,18 @@ segment_join(struct journal_segment *s, struct message *m, uint64_t at)
 	list_push(&s->live, &m->seg_link);
 }
 
-static void
+/* NULL: it was known. */
+static struct message *
 know(struct journal_segment *s, struct queue_id id, uint64_t at,
     uint64_t trace)
 {
 	struct message *m = message_add(s->q, id, QUEUE_INCOMING, 0);
 
 	if (m == NULL)
-		return;
+		return NULL;
 	m->log.trace = trace;
 	segment_join(s, m, at);
+	return m;
 }
 
 static void
@@ -584,9 +586,11 @@ segments_start(struct qmgr *q, struct queue_recovery *r)
 	for (size_t i = 0; i < r->live_count; i++) {
 		const struct queue_live *l = &r->live[i];
 		struct journal_segment *s = by_number(q, l->segment);
+		struct message *m = s != NULL ? know(s, l->id, l->at, 0) : NULL;
 
-		if (s != NULL)
-			know(s, l->id, l->at, 0);
+		/* What the disk said of its file is not known either. */
+		if (m != NULL)
+			m->unsure = !l->anew;
 	}
 	q->segment_number = r->number_max;
 	q->segment_generation = r->generation_max;

@@ -125,3 +125,12 @@ queue_rebuild(struct queue *q, const struct segment *s, uint64_t at,
 	buf_release(&data);
 	return ret;
 }
+
+int
+queue_live_seal(struct queue *q, const struct segment *s,
+    const struct queue_live *l, struct err *e)
+{
+	if (!l->anew && queue_rebuild(q, s, l->at, l->id, true, e) != 0)
+		return -1;
+	return queue_seal(q, l->id, QUEUE_ACTIVE, e);
+}

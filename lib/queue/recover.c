@@ -82,13 +82,14 @@ is_in(struct queue *q, enum queue_dir dir, struct queue_id id)
 	return faccessat(q->fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-static bool
-is_sealed(struct queue *q, struct queue_id id)
+/* Its sealed place; QUEUE_INCOMING: it has none. */
+static enum queue_dir
+sealed_place(struct queue *q, struct queue_id id)
 {
 	for (enum queue_dir d = QUEUE_ACTIVE; d < QUEUE_DIRS; d++)
 		if (is_in(q, d, id))
-			return true;
-	return false;
+			return d;
+	return QUEUE_INCOMING;
 }
 
 static bool
@@ -115,7 +116,7 @@ ensure(struct queue *q, const struct segment *s, uint64_t at,
 		return 0;
 	}
 	/* Sealing renames: a name is in one place only. */
-	if (is_sealed(q, id)) {
+	if (sealed_place(q, id) != QUEUE_INCOMING) {
 		*out = FATE_SEALED;
 		return 0;
 	}
@@ -139,6 +140,8 @@ struct work_state {
 	const uint8_t *living;
 	struct queue_recovery *r;
 	struct entries messages, removed, marks, incoming;
+	/* One of those found in each sealed directory; n 0: none. */
+	struct queue_id sealed[QUEUE_DIRS][QUEUE_HASH_DIRS];
 	size_t segment; /* being scanned */
 	struct err *e;
 	bool failed;
@@ -248,12 +251,16 @@ take_message(struct work_state *w, const struct entry *entry)
 		return 0;
 	if (ensure(w->q, s, entry->at, entry->id, &fate, w->e) != 0)
 		return -1;
-	if (fate == FATE_SEALED)
+	if (fate == FATE_SEALED) {
+		w->sealed[sealed_place(w->q, entry->id)]
+			 [queue_id_us(entry->id) % QUEUE_HASH_DIRS] = entry->id;
 		return 0;
+	}
 	r->rebuilt += fate == FATE_REBUILT;
 	push_live(&r->live, &r->live_count,
 	    (struct queue_live){
-		entry->id, s->head.number, entry->at, entry->end });
+		entry->id, s->head.number, entry->at, entry->end,
+		fate == FATE_REBUILT });
 	return 0;
 }
 
@@ -287,6 +294,20 @@ take_messages(struct work_state *w)
 			return -1;
 		}
 	}
+	return 0;
+}
+
+/* Whoever moved them there may have died before that was flushed; and their
+ * records may go from now on. */
+static int
+sync_sealed(struct work_state *w)
+{
+	for (enum queue_dir d = QUEUE_ACTIVE; d < QUEUE_DIRS; d++)
+		for (unsigned i = 0; i < QUEUE_HASH_DIRS; i++)
+			if (w->sealed[d][i].n != 0 &&
+			    queue_sync_dir(
+				w->q, d, w->sealed[d][i], w->e) != 0)
+				return -1;
 	return 0;
 }
 
@@ -416,8 +437,8 @@ queue_recover(struct queue *q, const uint8_t living[32],
 
 	/* Names first: a new id must be above all that there are. */
 	if (read_journal(&w) == 0 && remove_finished(&w) == 0 &&
-	    take_messages(&w) == 0 && take_marks(&w) == 0 &&
-	    twins_end(q, &r, w.e) == 0)
+	    take_messages(&w) == 0 && sync_sealed(&w) == 0 &&
+	    take_marks(&w) == 0 && twins_end(q, &r, w.e) == 0)
 		ret = 0;
 	mem_free(w.messages.p);
 	mem_free(w.removed.p);
@@ -466,7 +487,8 @@ on_tail_record(void *arg, const struct journal_record *rec, uint64_t place)
 	if (fate != FATE_SEALED)
 		push_live(&t->live, &t->count,
 		    (struct queue_live){ rec->id, t->segment->head.number,
-			place, place + journal_record_size(rec->data.n) });
+			place, place + journal_record_size(rec->data.n),
+			fate == FATE_REBUILT });
 	return true;
 }
 
@@ -488,6 +510,15 @@ queue_recover_tail(struct queue *q, const struct segment *s, uint64_t from,
 }
 
 /* ---- all at once ---- */
+static const struct segment *
+by_number(const struct queue_recovery *r, uint32_t number)
+{
+	for (size_t i = 0; i < r->segment_count; i++)
+		if (r->segments[i].segment.head.number == number)
+			return &r->segments[i].segment;
+	BUG_ON(true);
+}
+
 int
 queue_recover_sealed(struct queue *q, struct err *e)
 {
@@ -500,7 +531,8 @@ queue_recover_sealed(struct queue *q, struct err *e)
 	if (queue_recover(q, living, &r, e) != 0)
 		return -1;
 	for (size_t i = 0; i < r.live_count && ret == 0; i++)
-		ret = queue_seal(q, r.live[i].id, QUEUE_ACTIVE, e);
+		ret = queue_live_seal(
+		    q, by_number(&r, r.live[i].segment), &r.live[i], e);
 	for (size_t i = 0; i < r.segment_count && ret == 0; i++) {
 		struct recovered_segment *s = &r.segments[i];
 

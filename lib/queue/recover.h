@@ -18,8 +18,9 @@
 /* An unsealed message, in incoming/. */
 struct queue_live {
 	struct queue_id id;
-	uint32_t segment; /* its record's; 0: in none any more */
+	uint32_t segment; /* its record's */
 	uint64_t at, end;
+	bool anew; /* its file was made by this recovery */
 };
 
 struct queue_recovery {
@@ -61,6 +62,12 @@ int queue_recover_tail(struct queue *q, const struct segment *s, uint64_t from,
  * (not after a power cut: its bytes may be anything then). */
 int queue_rebuild(struct queue *q, const struct segment *s, uint64_t at,
     struct queue_id id, bool marks, struct err *e);
+
+/* Seals a message that a recovery found, in active/. Of a file that was there
+ * before nobody knows whether a flush of it failed once, which the disk does
+ * not say again: it is made anew first. s: its record's. */
+int queue_live_seal(struct queue *q, const struct segment *s,
+    const struct queue_live *l, struct err *e);
 
 /* While qmgr is down, for a tool that holds the lock: recovers, and seals
  * what is unsealed, so that the directories say all. */

@@ -14,7 +14,8 @@
 
 enum {
 	ZEROS = 1 << 20, /* written at a time */
-	WINDOW = 1 << 18,
+	WINDOW_FIRST = 1 << 13, /* often one record is wanted, */
+	WINDOW = 1 << 18,	/* or many */
 	NAME_DIGITS = 8,
 	NAME_SIZE = 32,
 };
@@ -176,6 +177,7 @@ segment_head(struct segment *s, struct err *e)
 struct scan {
 	int fd;
 	uint64_t at, end; /* of the bytes not yet read */
+	size_t window;	  /* to be read next, or more */
 	struct buf win;	  /* read, */
 	size_t used;	  /* and of them consumed */
 };
@@ -190,9 +192,11 @@ scan_place(const struct scan *s)
 static int
 fill_window(struct scan *s, size_t n, struct err *e)
 {
-	size_t want = n < WINDOW ? WINDOW : n;
+	size_t want = n < s->window ? s->window : n;
 	size_t got;
 
+	if (s->window < WINDOW)
+		s->window *= 2;
 	buf_consume(&s->win, s->used);
 	s->used = 0;
 	if (want > s->end - s->at)
@@ -234,7 +238,8 @@ int
 segment_scan(const struct segment *s, uint64_t from, uint64_t to, segment_fn fn,
     void *arg, uint64_t *out_end, struct err *e)
 {
-	struct scan scan = { .fd = s->fd, .at = from };
+	struct scan scan = { .fd = s->fd, .at = from,
+		.window = WINDOW_FIRST };
 	struct journal_record r;
 	size_t used = 0;
 	int got = 0;

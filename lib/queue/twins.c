@@ -125,6 +125,9 @@ twin_take(struct queue *q, struct queue_recovery *r,
 		id.n = (uint64_t)(r->bound_us + 1) << 8 |
 		       queue_id_slot(rec->id);
 		ret = make(q, id, &data, e);
+	} else if (ret == 0) {
+		/* Broken off before that was flushed, perhaps. */
+		ret = queue_sync(q, QUEUE_ACTIVE, id, e);
 	}
 	buf_release(&data);
 	if (ret != 0)
@@ -149,7 +152,7 @@ end_segment(struct queue *q, struct queue_recovery *r,
 
 		if (l->segment != s->segment.head.number)
 			r->live[left++] = *l;
-		else if (queue_seal(q, l->id, QUEUE_ACTIVE, e) != 0)
+		else if (queue_live_seal(q, &s->segment, l, e) != 0)
 			return -1;
 	}
 	r->live_count = left;

@@ -166,4 +166,54 @@ def test_a_segment_that_could_not_be_read_is_read_again():
             h.said("%s: removed" % f.qid)
 
 
+def unsealed(h, acceptor, segment, at=queue_file.RECORDS, transport="smtp"):
+    """A message told of: itself, its place, its file's number."""
+    f = queue_file.File(SENDER, [("u@away.test", transport, "away.test", 0)],
+                        slot=acceptor.slot)
+    f.put(h.queue, "incoming")
+    place = append(segment, f, at)
+    cases.equal(acceptor.tell(f, place).name, "MSG_OK")
+    return f, place, os.stat(f.path(h.queue, "incoming")).st_ino
+
+
+def test_what_an_earlier_one_had_unsealed_is_made_anew():
+    """The disk may have told that one what it tells nobody twice."""
+    with House() as h:
+        h.start()
+        a = Acceptor(h)
+        f, _, inode = unsealed(h, a, a.segment())
+        h.qmgr.kill()
+        a.dies()
+        h.start()
+        now = cases.wait_for("the seal", lambda: h.files("active") and
+                             os.stat(f.path(h.queue)))
+        cases.equal(now.st_ino == inode, False, "the same file")
+        with open(f.path(h.queue), "rb") as got:
+            cases.equal(got.read(), f.bytes)
+
+
+def test_a_file_whose_flush_failed_for_a_tool_is_made_anew():
+    for step in range(11, 17):
+        os.environ.update(CHAPPE_FAULT_PROC="qmgr",
+                          CHAPPE_FAULT="%d:EIO" % step)
+        with House(qmgr_message_active_limit="1", queue_reserve_size="0",
+                   queue_journal_segment_size="1048576") as h:
+            h.start()
+            a, agent = Acceptor(h), Agent(h)
+            segment = a.segment()
+            _, place, _ = unsealed(h, a, segment)
+            agent.delivery()  # and no other one is begun
+            f, _, inode = unsealed(h, a, segment, at=place[3])
+            if h.edit("hold", f.qid) == 1:
+                continue
+            h.said("%s: hold: " % f.qid)
+            if "hold: fsync: Input/output error" not in h.log():
+                continue
+            cases.equal(h.edit("hold", f.qid), 1)
+            now = os.stat(f.path(h.queue, "hold"))
+            cases.equal(now.st_ino == inode, False, "the same file")
+            return
+    raise AssertionError("no step was the file's flush")
+
+
 cases.main(globals())

@@ -202,14 +202,20 @@ many_share_a_flush(void **state)
 
 /* ---- files used again (spare.c) ---- */
 static ino_t
-inode_of(const struct house *h, struct queue_id id)
+inode_in(const struct house *h, enum queue_dir dir, struct queue_id id)
 {
 	char name[QUEUE_NAME];
 	struct stat st;
 
-	queue_name(QUEUE_INCOMING, id, name);
+	queue_name(dir, id, name);
 	assert_int_equal(fstatat(h->q->fd, name, &st, 0), 0);
 	return st.st_ino;
+}
+
+static ino_t
+inode_of(const struct house *h, struct queue_id id)
+{
+	return inode_in(h, QUEUE_INCOMING, id);
 }
 
 /* The next id goes to the directory of this one. */
@@ -639,13 +645,17 @@ sealed_ones_stay(void **state)
 {
 	struct house h;
 	struct queue_recovery r;
+	unsigned steps;
 
 	(void)state;
 	open_house(&h, 1);
 	write_messages(&h, 2, 1000);
 	assert_int_equal(queue_seal(h.q, h.ids[0], QUEUE_DEFERRED, NULL), 0);
 	assert_int_equal(queue_seal(h.q, h.ids[1], QUEUE_HOLD, NULL), 0);
+	steps = fs_steps();
 	r = recover(&h);
+	/* Who moved them there may have died before that was flushed. */
+	assert_int_equal(fs_steps() - steps, 2);
 	assert_int_equal(r.live_count, 0);
 	assert_true(whole(&h, QUEUE_DEFERRED, h.ids[0], 2));
 	assert_true(whole(&h, QUEUE_HOLD, h.ids[1], 2));
@@ -714,6 +724,28 @@ twins_are_told_apart(void **state)
 	assert_false(whole(&h, QUEUE_ACTIVE, second, 2));
 	assert_true(whole(&h, QUEUE_ACTIVE, first, 2));
 	queue_recovery_release(&r);
+	close_house(&h);
+}
+
+/* What else is in their segment is sealed, and not by a flush of a file whose
+ * flush somebody may have seen fail. */
+static void
+the_others_beside_twins_are_made_anew(void **state)
+{
+	struct house h;
+	struct queue_recovery r;
+	ino_t before;
+
+	(void)state;
+	open_house(&h, 1);
+	write_twins(&h);
+	write_messages(&h, 1, 1000);
+	before = inode_in(&h, QUEUE_INCOMING, h.ids[2]);
+	r = recover(&h);
+	assert_int_equal(r.twin_count, 1);
+	queue_recovery_release(&r);
+	assert_true(whole(&h, QUEUE_ACTIVE, h.ids[2], 2));
+	assert_true(inode_in(&h, QUEUE_ACTIVE, h.ids[2]) != before);
 	close_house(&h);
 }
 
@@ -787,14 +819,18 @@ all_sealed_for_a_tool(void **state)
 {
 	struct house h;
 	struct queue_recovery r;
+	ino_t before;
 
 	(void)state;
 	open_house(&h, 1);
 	write_messages(&h, 2, 1000);
+	before = inode_in(&h, QUEUE_INCOMING, h.ids[0]);
 	assert_int_equal(queue_remove(h.q, h.ids[1], QUEUE_INCOMING, NULL), 0);
 	assert_int_equal(queue_recover_sealed(h.q, NULL), 0);
 	for (unsigned i = 0; i < 2; i++)
 		assert_true(whole(&h, QUEUE_ACTIVE, h.ids[i], 2));
+	/* Somebody may have seen a flush of that file fail. */
+	assert_true(inode_in(&h, QUEUE_ACTIVE, h.ids[0]) != before);
 	/* Deleted now, it stays away. */
 	assert_int_equal(
 	    queue_remove_synced(h.q, h.ids[0], QUEUE_ACTIVE, NULL), 0);
@@ -845,6 +881,7 @@ main(void)
 		cmocka_unit_test(the_mark_ends_it),
 		cmocka_unit_test(sealed_ones_stay),
 		cmocka_unit_test(twins_are_told_apart),
+		cmocka_unit_test(the_others_beside_twins_are_made_anew),
 		cmocka_unit_test(a_twin_is_made_once),
 		cmocka_unit_test(the_tail_of_a_segment),
 		cmocka_unit_test(all_sealed_for_a_tool),
