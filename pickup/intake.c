@@ -31,8 +31,8 @@ pickup_maybe_exit(struct pickup *p)
 
 /* ---- the end -------------------------------------------------------------- */
 
-static void
-finish(struct intake *in, const struct err *e)
+void
+intake_finish(struct intake *in, const struct err *e)
 {
 	struct pickup *p = in->p;
 
@@ -63,7 +63,7 @@ committed(void *arg, struct queue_id id, const struct err *e)
 		qmgr_client_message(in->p->qmgr, id, in->size, in->rcpts,
 		    in->log.trace);
 	}
-	finish(in, e);
+	intake_finish(in, e);
 }
 
 /* ---- content ---------------------------------------------------------------- */
@@ -96,11 +96,7 @@ feed_lines(struct intake *in, struct span bytes)
 	}
 }
 
-static void add_extra(struct intake *in);
-
 /* ---- what filters have left of it ---- */
-
-static void commit(struct intake *in);
 
 static void
 writer_ready(void *arg)
@@ -126,17 +122,17 @@ filtered_done(void *arg, const struct err *e)
 
 	if (e != NULL) {
 		in->err = *e;
-		finish(in, &in->err);
+		intake_finish(in, &in->err);
 		return;
 	}
 	in->stored = true;
-	commit(in);
+	intake_commit(in);
 }
 
 /* ---- the end of the content ---- */
 
-static void
-commit(struct intake *in)
+void
+intake_commit(struct intake *in)
 {
 	struct queue_envelope *env = queue_writer_envelope(in->w);
 
@@ -155,23 +151,22 @@ commit(struct intake *in)
 	queue_writer_commit(&in->w, committed, in);
 }
 
-/* It comes back to its sender: the service error bounces it. */
-static void
-return_it(struct intake *in)
+void
+intake_return(struct intake *in)
 {
 	queue_writer_clear_rcpts(in->w);
 	in->rcpts = 0;
 	for (in->next = 0; in->next < in->spec.rcpt_count; in->next++)
 		add_refused(in, &in->refusal);
 	in->actions.filter = SPAN_EMPTY;
-	commit(in);
+	intake_commit(in);
 }
 
 static void
 discard(struct intake *in)
 {
 	queue_writer_abort(&in->w);
-	finish(in, NULL);
+	intake_finish(in, NULL);
 }
 
 /* What was decided about the message, which is whole now. */
@@ -183,11 +178,11 @@ decide(struct intake *in)
 	if (in->actions.discard) {
 		discard(in);
 	} else if (in->actions.refused) {
-		return_it(in);
+		intake_return(in);
 	} else {
 		if (in->spec.submission && c->always_bcc[0] != '\0')
 			check_actions_add(&in->actions, span_str(c->always_bcc));
-		add_extra(in);
+		intake_add_extra(in);
 	}
 }
 
@@ -213,7 +208,7 @@ intake_filtered(struct intake *in, const struct err *e)
 {
 	if (e != NULL) {
 		in->err = *e;
-		finish(in, &in->err);
+		intake_finish(in, &in->err);
 	} else if (in->actions.discard || in->actions.refused) {
 		decide(in);
 	} else {
@@ -234,13 +229,13 @@ content_complete(struct intake *in)
 	}
 	message_id = fixup_message_id(in->fixup);
 	if (fault != NULL) {
-		finish(in, fault);
+		intake_finish(in, fault);
 		return;
 	}
 	if (in->spec.count_hops &&
 	    fixup_hops(in->fixup) > in->p->conf->hopcount_limit) {
 		err_set(&in->err, ERR_PERM, "5.4.6", "too many hops");
-		finish(in, &in->err);
+		intake_finish(in, &in->err);
 		return;
 	}
 	queue_writer_message_id(in->w, span_str(message_id));
@@ -263,7 +258,7 @@ pump(void *arg)
 		return;
 	n = in->spec.read(in->spec.arg, in->chunk, CHUNK, &in->err);
 	if (n < 0) {
-		finish(in, &in->err);
+		intake_finish(in, &in->err);
 		return;
 	}
 	if (n == 0) {
@@ -399,9 +394,8 @@ add_refused(struct intake *in, const struct err *e)
 	buf_release(&why);
 }
 
-/* More than a queue file has room for. */
-static bool
-too_many(struct intake *in)
+bool
+intake_too_many(struct intake *in)
 {
 	if (arena_ok(&in->arena) && in->rcpts <= LIMIT_RCPT)
 		return false;
@@ -427,7 +421,7 @@ routed(void *arg, const struct route_result *result)
 			    r->flags);
 		}
 	}
-	if (too_many(in))
+	if (intake_too_many(in))
 		in->next = SIZE_MAX;
 	if (in->next != SIZE_MAX)
 		in->next++;
@@ -482,109 +476,11 @@ route_next(struct intake *in)
 	}
 	in->routing = false;
 	if (in->next == SIZE_MAX)
-		finish(in, &in->err);
+		intake_finish(in, &in->err);
 	else if (in->mail != NULL)
 		decide(in); /* the content was there first */
 	else
 		start_content(in);
-}
-
-/* ---- recipients that tables add ------------------------------------------------ */
-
-static enum extra
-refuse_extra(struct intake *in, const struct route_result *result)
-{
-	in->err = result->err;
-	log_warning(&in->log, "recipient <%s> not added: %s",
-	    log_quote(in->copied, 300), in->err.text);
-	if (in->err.kind == ERR_TEMP) {
-		finish(in, &in->err);
-		return EXTRA_OVER;
-	}
-	/* Redirected to nowhere: the sender must hear of it. */
-	if (in->rcpts == 0) {
-		in->refusal = in->err;
-		return_it(in);
-		return EXTRA_OVER;
-	}
-	return EXTRA_TAKEN;
-}
-
-static enum extra
-take_extra(struct intake *in, const struct route_result *result)
-{
-	if (result->code != 0)
-		return refuse_extra(in, result);
-	for (size_t i = 0; i < result->count; i++) {
-		const struct route *r = &result->routes[i];
-		const struct queue_rcpt rcpt = { .address = r->address,
-			.orig_address = in->copied,
-			.transport = r->transport,
-			.nexthop = r->nexthop,
-			.dsn_notify = DSN_NOTIFY_NEVER,
-			.flags = r->flags };
-
-		queue_writer_rcpt(in->w, &rcpt);
-		in->rcpts++;
-	}
-	if (!too_many(in))
-		return EXTRA_TAKEN;
-	finish(in, &in->err);
-	return EXTRA_OVER;
-}
-
-static void
-extra_routed(void *arg, const struct route_result *result)
-{
-	struct intake *in = arg;
-	enum extra *const asked = in->extra;
-	enum extra r;
-
-	in->extra = NULL;
-	r = take_extra(in, result);
-	if (asked != NULL)
-		*asked = r;
-	else if (r == EXTRA_TAKEN)
-		add_extra(in);
-}
-
-/* Takes the next one off; false: there is none. */
-static bool
-next_extra(struct intake *in)
-{
-	struct check_actions *a = &in->actions;
-
-	if (a->redirect.n > 0) {
-		in->copied = a->redirect;
-		a->redirect = SPAN_EMPTY;
-		queue_writer_clear_rcpts(in->w);
-		in->rcpts = 0;
-	} else if (a->added != NULL) {
-		in->copied = a->added->address;
-		a->added = a->added->next;
-	} else {
-		return false;
-	}
-	return true;
-}
-
-/* One after the other, then the message goes to the disk. The router may
- * answer at once, and in->extra tells this loop what. */
-static void
-add_extra(struct intake *in)
-{
-	enum extra r = EXTRA_TAKEN;
-
-	while (r == EXTRA_TAKEN && next_extra(in)) {
-		r = EXTRA_ASKED;
-		in->extra = &r;
-		router_resolve(in->p->router, in->copied, 0, in->log.trace,
-		    extra_routed, in);
-		if (r == EXTRA_ASKED)
-			in->extra = NULL;
-	}
-	if (r == EXTRA_TAKEN)
-		commit(in);
 }
 
 /* ---- the beginning ------------------------------------------------------------- */
@@ -642,7 +538,7 @@ begin(void *arg)
 	char too_much[1400];
 
 	if (rewrite_sender(in) != 0) {
-		finish(in, &in->err);
+		intake_finish(in, &in->err);
 		return;
 	}
 	open_writer(in);

@@ -3,7 +3,7 @@
 #define CHAPPE_PICKUP_INTAKE_H
 
 /*
- * What intake.c and filter.c share; nobody else includes it.
+ * What intake.c, filter.c and extra.c share; nobody else includes it.
  */
 
 #include "lib/base/arena.h"
@@ -60,5 +60,19 @@ void intake_hit(struct intake *in, const char *whose,
 /* The filters let it through, or actions says what is to be done; e: it can't
  * be taken now. */
 void intake_filtered(struct intake *in, const struct err *e);
+/* The message is in the queue, or is not: e says why. Frees in. */
+void intake_finish(struct intake *in, const struct err *e);
+/* It goes to the disk. */
+void intake_commit(struct intake *in);
+/* It comes back to its sender, with in->refusal: the service error bounces
+ * it. */
+void intake_return(struct intake *in);
+/* More recipients than a queue file has room for: then in->err says so. */
+bool intake_too_many(struct intake *in);
+
+/* ---- extra.c ---- */
+/* Routes what tables add, one after the other; then the message goes to the
+ * disk. */
+void intake_add_extra(struct intake *in);
 
 #endif
