@@ -112,6 +112,16 @@ answered(void *arg, struct msg_in *m, const struct err *e)
 }
 
 /* ---- journal segments ---- */
+/* It may be ours all the same, when the answer comes too late: qmgr takes back
+ * what we do not claim on a new connection. */
+static void
+not_answered(struct qmgr_client *q)
+{
+	q->doubt = true;
+	if (q->unanswered == 0)
+		timer_start(q->timer, 0);
+}
+
 static void
 segment_answered(void *arg, struct msg_in *m, const struct err *e)
 {
@@ -134,6 +144,8 @@ segment_answered(void *arg, struct msg_in *m, const struct err *e)
 		if (s.fd >= 0)
 			close(s.fd);
 		queue_group_forget(q->queue);
+		if (e == NULL || e->kind == ERR_TEMP)
+			not_answered(q);
 		return;
 	}
 	queue_group_give(q->queue, &s);

@@ -63,6 +63,19 @@ on_new(struct request *r, struct msg_in *m, void *arg)
 	return 0;
 }
 
+/* As seen by who did not wait long enough. */
+static int
+on_want(struct request *r, struct msg_in *m, void *arg)
+{
+	struct err e;
+
+	(void)m;
+	hear(arg, "want", SPAN_EMPTY);
+	err_set(&e, ERR_TEMP, "4.3.0", "no answer");
+	request_error(&r, &e);
+	return 0;
+}
+
 static int
 on_farewell(struct request *r, struct msg_in *m, void *arg)
 {
@@ -96,6 +109,7 @@ on_accept(void *arg, int events)
 static const struct server_handler handlers[] = {
 	{ MSG_QMGR_ACCEPTOR, on_acceptor },
 	{ MSG_QMGR_NEW, on_new },
+	{ MSG_SEGMENT_WANT, on_want },
 	{ MSG_FAREWELL, on_farewell },
 	{ MSG_HELLO, NULL },
 };
@@ -208,12 +222,48 @@ test_failure_makes_qmgr_look(void **state)
 	peer_stop(&l);
 }
 
+/* A segment may come after the answer was given up: it is given back by a
+ * connection that does not claim it. */
+static void
+test_a_segment_without_an_answer_is_given_back(void **state)
+{
+	const struct queue_envelope env = { .uid = -1 };
+	struct queue_writer *w;
+	struct peer_log l;
+	struct qmgr_client *q;
+	struct queue *queue;
+	struct timer *again, *late;
+	void *arg[] = { &l, &again };
+
+	(void)state;
+	peer_start(&l);
+	late = timer_new(l.loop, stop_late, NULL);
+	timer_start(late, 10000);
+	again = timer_new(l.loop, stop_when_closed, arg);
+	timer_start(again, 5);
+	assert_int_equal(queue_open(l.dir, l.loop, &queue, NULL), 0);
+	queue_set_slot(queue, 3);
+	q = qmgr_client_new(l.loop, l.path, 3);
+	qmgr_client_group(q, queue);
+	w = queue_writer_open(queue, &env);
+	queue_writer_abort(&w);
+	loop_run(l.loop);
+	assert_string_equal(l.heard, "slot 3;want;closed;slot 3;");
+	qmgr_client_free(&q);
+	queue_close(&queue);
+	timer_free(&again);
+	timer_free(&late);
+	peer_stop(&l);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_messages_then_farewell),
 		cmocka_unit_test(test_failure_makes_qmgr_look),
+		cmocka_unit_test(
+		    test_a_segment_without_an_answer_is_given_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
