@@ -375,6 +375,12 @@ log_recovery(const struct queue_recovery *r)
 		log_warning(NULL, "two messages had the id %s: one is %s now",
 		    old_id, new_id);
 	}
+	if (r->damaged > 0)
+		log_error(NULL,
+		    "journal: %u segments with records have no valid head "
+		    "(journal/%08lu) and are left alone; %u files in "
+		    "incoming/ may be of their mail, and are delivered",
+		    r->damaged, (unsigned long)r->damaged_number, r->rescued);
 	if (r->segment_count > 0)
 		log_info(NULL,
 		    "journal: %zu messages, %u of them made anew; %u removed, "

@@ -160,19 +160,24 @@ open_one(void *arg, uint32_t number)
 	struct work_state *w = arg;
 	struct queue_recovery *r = w->r;
 	struct segment s;
-	bool headed;
+	enum segment_state state;
 
 	if (w->failed)
 		return;
 	if (number > r->number_max)
 		r->number_max = number;
-	if (segment_open(w->q, number, &s, &headed, w->e) != 0) {
+	if (segment_open(w->q, number, &s, &state, w->e) != 0) {
 		w->failed = true;
 		return;
 	}
-	if (!headed) {
-		/* The start that made it did not come to its end. */
+	if (state != SEGMENT_HEADED) {
 		segment_close(&s);
+		if (state == SEGMENT_DAMAGED) {
+			r->damaged++;
+			r->damaged_number = number;
+			return;
+		}
+		/* The start that made it did not come to its end. */
 		w->failed = segment_remove(w->q, number, w->e) != 0;
 		return;
 	}
@@ -331,6 +336,12 @@ on_incoming(void *arg, struct queue_id id, int64_t mtime_s)
 	if (!finished &&
 	    (find(&w->messages, id) != NULL || slot_lives(w->living, id)))
 		return true;
+	/* Its record may be in a damaged segment. */
+	if (!finished && w->r->damaged > 0 && verifies(w->q, id)) {
+		w->r->rescued++;
+		w->failed = queue_seal(w->q, id, QUEUE_ACTIVE, w->e) != 0;
+		return !w->failed;
+	}
 	if (queue_remove(w->q, id, QUEUE_INCOMING, w->e) != 0) {
 		w->failed = true;
 		return false;

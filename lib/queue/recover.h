@@ -35,6 +35,11 @@ struct queue_recovery {
 	uint64_t generation_max;
 	int64_t bound_us; /* no id issued before is later */
 	unsigned rebuilt, discarded, removed, marked;
+	/* Segments that have records and no valid head: they are left alone,
+	 * and their numbers are not used again. Files in incoming/ that verify
+	 * may be of their messages: they are sealed, in active/. */
+	unsigned damaged, rescued;
+	uint32_t damaged_number; /* the last of them */
 	/* Two messages had one id; the second one has another now. */
 	struct queue_twin {
 		struct queue_id old_id, new_id;

@@ -113,11 +113,20 @@ read_at(
 	return 0;
 }
 
+static bool
+is_zero(const uint8_t *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (p[i] != 0)
+			return false;
+	return true;
+}
+
 int
 segment_open(struct queue *q, uint32_t number, struct segment *out,
-    bool *out_headed, struct err *e)
+    enum segment_state *out_state, struct err *e)
 {
-	uint8_t first[JOURNAL_RECORDS];
+	uint8_t first[JOURNAL_RECORDS + JOURNAL_FRAME] = { 0 };
 	char name[NAME_SIZE];
 	struct journal_head h;
 	struct stat st;
@@ -132,11 +141,15 @@ segment_open(struct queue *q, uint32_t number, struct segment *out,
 		return -1;
 	}
 	/* A copied or cut file is no segment either. */
-	*out_headed = journal_head_get(span_of(first, n), &h) &&
-		      h.number == number && fstat(fd, &st) == 0 &&
-		      (uint64_t)st.st_size >= h.size;
-	if (!*out_headed)
+	if (journal_head_get(span_of(first, n), &h) && h.number == number &&
+	    fstat(fd, &st) == 0 && (uint64_t)st.st_size >= h.size) {
+		*out_state = SEGMENT_HEADED;
+	} else {
+		*out_state = is_zero(first + JOURNAL_RECORDS, JOURNAL_FRAME) ?
+		    SEGMENT_UNUSED :
+		    SEGMENT_DAMAGED;
 		h = (struct journal_head){ .number = number };
+	}
 	*out = (struct segment){ .fd = fd, .head = h };
 	return 0;
 }

@@ -23,10 +23,14 @@ struct segment {
  * nothing is left. */
 int segment_create(struct queue *q, uint32_t number, uint64_t size,
     struct segment *out, struct err *e);
-/* Opens one that is there. *out_headed false: there is no valid head, so
- * nothing can have been written to it. */
+enum segment_state {
+	SEGMENT_HEADED,
+	SEGMENT_UNUSED,	 /* no valid head, and no record was ever written */
+	SEGMENT_DAMAGED, /* no valid head, but something was */
+};
+/* Opens one that is there. */
 int segment_open(struct queue *q, uint32_t number, struct segment *out,
-    bool *out_headed, struct err *e);
+    enum segment_state *out_state, struct err *e);
 void segment_close(struct segment *s);
 int segment_remove(struct queue *q, uint32_t number, struct err *e);
 

@@ -614,13 +614,13 @@ the_mark_ends_it(void **state)
 	struct house h;
 	struct queue_recovery r;
 	struct segment s;
-	bool headed;
+	enum segment_state state_of_it;
 
 	(void)state;
 	open_house(&h, 1);
 	write_messages(&h, 3, 1000);
-	assert_int_equal(segment_open(h.q, 1, &s, &headed, NULL), 0);
-	assert_true(headed);
+	assert_int_equal(segment_open(h.q, 1, &s, &state_of_it, NULL), 0);
+	assert_int_equal(state_of_it, SEGMENT_HEADED);
 	s.head.mark = h.places[1].end;
 	assert_int_equal(segment_head(&s, NULL), 0);
 	r = recover(&h);
@@ -757,7 +757,7 @@ a_twin_is_made_once(void **state)
 	struct queue_recovery r;
 	struct segment s;
 	struct queue_id second;
-	bool headed;
+	enum segment_state state_of_it;
 
 	(void)state;
 	open_house(&h, 1);
@@ -765,7 +765,7 @@ a_twin_is_made_once(void **state)
 	r = recover(&h);
 	second = r.twins[0].new_id;
 	queue_recovery_release(&r);
-	assert_int_equal(segment_open(h.q, 1, &s, &headed, NULL), 0);
+	assert_int_equal(segment_open(h.q, 1, &s, &state_of_it, NULL), 0);
 	s.head.mark = JOURNAL_RECORDS;
 	assert_int_equal(segment_head(&s, NULL), 0);
 	segment_close(&s);
@@ -787,14 +787,14 @@ the_tail_of_a_segment(void **state)
 	struct segment s;
 	uint64_t end;
 	size_t count;
-	bool headed;
+	enum segment_state state_of_it;
 
 	(void)state;
 	open_house(&h, 1);
 	write_messages(&h, 3, 1000);
 	assert_int_equal(queue_remove(h.q, h.ids[1], QUEUE_INCOMING, NULL), 0);
 	assert_int_equal(queue_remove(h.q, h.ids[0], QUEUE_INCOMING, NULL), 0);
-	assert_int_equal(segment_open(h.q, 1, &s, &headed, NULL), 0);
+	assert_int_equal(segment_open(h.q, 1, &s, &state_of_it, NULL), 0);
 	assert_int_equal(queue_recover_tail(h.q, &s, h.places[1].at, 0, &live,
 			     &count, &end, NULL),
 	    0);
@@ -848,7 +848,7 @@ half_a_segment_goes(void **state)
 	struct house h;
 	struct queue_recovery r;
 	struct segment s;
-	bool headed;
+	enum segment_state state_of_it;
 
 	(void)state;
 	open_house(&h, 1);
@@ -858,7 +858,40 @@ half_a_segment_goes(void **state)
 	assert_int_equal(r.segment_count, 1);
 	assert_int_equal(r.number_max, 7);
 	queue_recovery_release(&r);
-	assert_int_equal(segment_open(h.q, 7, &s, &headed, NULL), -1);
+	assert_int_equal(segment_open(h.q, 7, &s, &state_of_it, NULL), -1);
+	close_house(&h);
+}
+
+/* A sector that held both heads is lost: what is in the records may be all
+ * that there is of somebody's mail. */
+static void
+a_used_segment_without_a_head_is_kept(void **state)
+{
+	struct house h;
+	struct queue_recovery r;
+	char *name;
+	int fd;
+
+	(void)state;
+	open_house(&h, 1);
+	write_messages(&h, 1, 1000);
+	name = mem_printf("%s/journal/00000001", h.place);
+	fd = open(name, O_WRONLY);
+	assert_int_equal(pwrite(fd, "xx", 2, 20), 2);
+	assert_int_equal(pwrite(fd, "xx", 2, 532), 2);
+	close(fd);
+	for (unsigned i = 0; i < 2; i++) {
+		r = recover(&h);
+		assert_int_equal(r.segment_count, 0);
+		assert_int_equal(r.number_max, 1);
+		assert_int_equal(r.damaged, 1);
+		assert_int_equal(r.damaged_number, 1);
+		assert_int_equal(r.rescued, i == 0);
+		queue_recovery_release(&r);
+	}
+	assert_true(whole(&h, QUEUE_ACTIVE, h.ids[0], 2));
+	assert_int_equal(access(name, F_OK), 0);
+	mem_free(name);
 	close_house(&h);
 }
 
@@ -886,6 +919,7 @@ main(void)
 		cmocka_unit_test(the_tail_of_a_segment),
 		cmocka_unit_test(all_sealed_for_a_tool),
 		cmocka_unit_test(half_a_segment_goes),
+		cmocka_unit_test(a_used_segment_without_a_head_is_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
