@@ -169,6 +169,8 @@ def _become():
 class Daemon:
     """One daemon under a stand-in for master, with its private socket."""
 
+    second = None  # another listener
+
     def __init__(self, program, house, service=None, public=False, both=False,
                  **more):
         """both: it has a public socket besides."""
