@@ -55,6 +55,19 @@ run_marks(struct work *work)
 	m->step_failed = write_marks(m) != 0;
 }
 
+/* The last close of a file that is gone gives its blocks back, which takes a
+ * while: not on the loop. */
+static void
+close_files(struct message *m)
+{
+	if (m->read_fd >= 0)
+		close(m->read_fd);
+	m->read_fd = -1;
+	if (m->open->fd >= 0)
+		close(m->open->fd);
+	m->open->fd = -1;
+}
+
 static void
 run_remove(struct work *work)
 {
@@ -62,6 +75,20 @@ run_remove(struct work *work)
 
 	m->step_failed =
 	    queue_remove(m->q->queue, m->sched.id, m->dir, &m->e) != 0;
+	if (!m->step_failed)
+		close_files(m);
+}
+
+/* Somebody is told that it is gone for good. */
+static void
+run_delete(struct work *work)
+{
+	struct message *m = CONTAINER_OF(work, struct message, work);
+
+	m->step_failed = queue_remove_synced(m->q->queue, m->sched.id, m->dir,
+			     &m->e) != 0;
+	if (!m->step_failed)
+		close_files(m);
 }
 
 static void
@@ -105,6 +132,8 @@ step_remove(struct journal_step *s)
 				   &s->e) == 0;
 	s->failed = !m->spare && queue_remove(m->q->queue, m->sched.id, m->dir,
 				     &s->e) != 0;
+	if (!s->failed)
+		close_files(m);
 }
 
 static void
@@ -463,7 +492,9 @@ settle_remove(struct message *m)
 	if (m->q->journal != NULL)
 		submit_step(m, JOURNAL_REMOVED, step_remove, step_remove_done);
 	else
-		submit(m, WORK_NAME, run_remove, remove_done);
+		submit(m, WORK_NAME,
+		    m->edit == EDIT_DELETE ? run_delete : run_remove,
+		    remove_done);
 }
 
 void

@@ -99,7 +99,8 @@ write_rest(struct queue_writer *w, struct buf *first, struct err *e)
 	return ret;
 }
 
-/* Nothing may be left of a message that is answered with an error. */
+/* Nothing may be left of a message that is answered with an error. The last
+ * close takes longest: it is here and not on the loop. */
 static void
 remove_all(struct queue_writer *w, bool sealed)
 {
@@ -108,6 +109,9 @@ remove_all(struct queue_writer *w, bool sealed)
 	queue_remove(w->q, w->id, QUEUE_INCOMING, NULL);
 	if (sealed)
 		queue_remove(w->q, w->id, w->env.birth, NULL);
+	if (w->fd >= 0)
+		close(w->fd);
+	w->fd = -1;
 }
 
 void

@@ -66,11 +66,10 @@ class House(ipc.House):
 
     def edit(self, op, *qids):
         """postsuper's request; how many it was done to."""
-        channel = self.qmgr.connect_public()
-        m = channel.call("MSG_QUEUE_EDIT", [("F_OP", op)] + [
-            ("F_QID", qid) for qid in qids])
-        channel.close()
-        return m.number("F_COUNT")
+        return self.ask(op, *qids).answer()
+
+    def ask(self, op, *qids):
+        return Edit(self.qmgr.connect_public(), op, qids)
 
     def log(self):
         try:
@@ -85,6 +84,30 @@ class House(ipc.House):
     def files(self, part):
         return [f for _, _, names in os.walk(os.path.join(self.queue, part))
                 for f in names]
+
+
+class Edit:
+    """A request of postsuper's, of which qmgr has heard."""
+
+    def __init__(self, channel, op, qids):
+        self.channel = channel
+        channel.send("MSG_QUEUE_EDIT", [("F_OP", op)] + [
+            ("F_QID", qid) for qid in qids], 1)
+        # A question after it, about nothing.
+        channel.send("MSG_QUEUE_FLUSH", [("F_QID", "-")], 2)
+        self.answers = {}
+        self._until(2)
+
+    def _until(self, ident):
+        while ident not in self.answers:
+            m = self.channel.receive()
+            self.answers[m.ident] = m
+        return self.answers[ident]
+
+    def answer(self):
+        m = self._until(1)
+        self.channel.close()
+        return m.number("F_COUNT")
 
 
 class Acceptor:

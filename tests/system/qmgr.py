@@ -4,6 +4,7 @@
 """qmgr by itself, with stand-ins for all others: what happens in a whole
 instance only by bad luck."""
 
+import contextlib
 import os
 import sys
 import threading
@@ -192,12 +193,21 @@ def test_what_an_earlier_one_had_unsealed_is_made_anew():
             cases.equal(got.read(), f.bytes)
 
 
+@contextlib.contextmanager
+def fault(step):
+    """That step of qmgr fails."""
+    os.environ.update(CHAPPE_FAULT_PROC="qmgr", CHAPPE_FAULT="%d:EIO" % step)
+    try:
+        yield
+    finally:
+        del os.environ["CHAPPE_FAULT"], os.environ["CHAPPE_FAULT_PROC"]
+
+
 def test_a_file_whose_flush_failed_for_a_tool_is_made_anew():
     for step in range(11, 17):
-        os.environ.update(CHAPPE_FAULT_PROC="qmgr",
-                          CHAPPE_FAULT="%d:EIO" % step)
-        with House(qmgr_message_active_limit="1", queue_reserve_size="0",
-                   queue_journal_segment_size="1048576") as h:
+        with fault(step), House(
+                qmgr_message_active_limit="1", queue_reserve_size="0",
+                queue_journal_segment_size="1048576") as h:
             h.start()
             a, agent = Acceptor(h), Agent(h)
             segment = a.segment()
@@ -214,6 +224,23 @@ def test_a_file_whose_flush_failed_for_a_tool_is_made_anew():
             cases.equal(now.st_ino == inode, False, "the same file")
             return
     raise AssertionError("no step was the file's flush")
+
+
+def test_a_delete_is_answered_when_it_is_durable():
+    """Without a journal: the unlink is its first step, its flush the second.
+    The flush fails, and so nobody is told that it is gone."""
+    with fault(2), House(queue_commit="file", queue_reserve_size="0") as h:
+        f = queue_file.File(SENDER, [("u@away.test", "smtp", "away.test", 0)])
+        f.put(h.queue)
+        h.start()
+        agent = Agent(h)
+        d = agent.delivery()
+        asked = h.ask("delete", f.qid)
+        agent.all(d, DEFERRED, "4.2.0", "not now")
+        h.said("%s: active/%s: fsync directory: Input/output error" % (
+            f.qid, f.folder))
+        cases.equal(asked.answer(), 1)
+        h.said("%s: removed" % f.qid)
 
 
 cases.main(globals())
