@@ -374,7 +374,7 @@ edit_ready(struct message *m)
 }
 
 void
-edit_gone(struct message *m)
+edit_gone(struct message *m, bool removed)
 {
 	struct list *link;
 
@@ -382,7 +382,7 @@ edit_gone(struct message *m)
 		struct edit_one *one =
 		    CONTAINER_OF(link, struct edit_one, link);
 
-		one_over(one, one->edit->op == OP_DELETE);
+		one_over(one, removed && one->edit->op == OP_DELETE);
 	}
 }
 

@@ -245,8 +245,8 @@ int on_list(struct request *r, struct msg_in *in, void *arg);
 void list_closed(struct conn *c);
 /* The message came to its end, or is idle: the edits asked for may go on. */
 void edit_ready(struct message *m);
-/* Its file is gone. */
-void edit_gone(struct message *m);
+/* It is not in the queue any more; removed: nor anywhere else. */
+void edit_gone(struct message *m, bool removed);
 
 /* ---- requeue.c: makes a new message, with routes as they are now, of what is
  * left to do of an idle one; e NULL: it is durable, and the old one may go. */

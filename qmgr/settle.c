@@ -176,7 +176,7 @@ finish(struct message *m)
 			settle_rebuild(m);
 			return;
 		}
-		edit_gone(m);
+		edit_gone(m, true);
 		message_forget(m);
 		return;
 	case VERDICT_CORRUPT:

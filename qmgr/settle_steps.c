@@ -324,7 +324,7 @@ remove_over(struct message *m)
 	free_list(&m->deferred);
 	log_info(&m->log, "removed");
 	log_event(&m->log, "queue", "removed");
-	edit_gone(m);
+	edit_gone(m, true);
 	message_forget(m);
 }
 
@@ -376,7 +376,7 @@ corrupt_done(struct work *work)
 		message_stick(m, &m->e);
 		return;
 	}
-	edit_gone(m);
+	edit_gone(m, false);
 	message_forget(m);
 }
 

@@ -17,10 +17,12 @@
 uint32_t settle_count(struct list *l);
 
 /* Nothing is left to do for it: the file goes (or is used again), then the
- * message is forgotten. Recipients in m->sent and m->deferred are over. */
+ * message is forgotten. Recipients in m->sent and m->deferred are over. With
+ * EDIT_DELETE it is durable by then. */
 void settle_remove(struct message *m);
 
-/* Those in m->sent are marked as done. */
+/* Those in m->sent are marked, as done or as bounced; not durably, but with a
+ * journal their record comes first. */
 void settle_marks(struct message *m);
 
 /* The end of a round with recipients left: marks, notes on those in

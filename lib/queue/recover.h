@@ -6,11 +6,12 @@
  * What a start makes of the journal and of incoming/: docs/FORMATS.md, table
  * of states. It never asks why the last run ended. For the process that holds
  * qmgr's lock; everything blocks. Afterwards each message that was answered
- * and is not finished has a file that verifies, in incoming/ or in a sealed
- * place, with the marks that were recorded; what was finished has none; and
- * incoming/ holds nothing else but what living processes are writing. Nothing
- * of the journal is changed (but see twins.h): a recovery that is broken off
- * is begun again.
+ * and is not finished has a file, in incoming/, where it verifies, or in a
+ * sealed place, where it was not looked at; with the marks that were recorded.
+ * What was finished has none, but perhaps in corrupt/; and incoming/ holds
+ * nothing else but what living processes are writing, and spares. Of the
+ * journal only segments that were never used go (but see twins.h): a recovery
+ * that is broken off is begun again.
  */
 
 #include "lib/queue/segment.h"

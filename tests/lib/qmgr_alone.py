@@ -188,10 +188,10 @@ class Agent:
                     os.close(fd)
                 return m
 
-    def result(self, m, index, action, dsn, text):
+    def result(self, m, index, action, dsn, text, **more):
         self.channel.send("MSG_RESULT", [
             ("F_RCPT_INDEX", index), ("F_ACTION", action), ("F_DSN", dsn),
-            ("F_TEXT", text)], m.ident, m.trace)
+            ("F_TEXT", text)] + list(more.items()), m.ident, m.trace)
 
     def all(self, m, action, dsn, text):
         """The same result for all its recipients."""

@@ -243,4 +243,21 @@ def test_a_delete_is_answered_when_it_is_durable():
         h.said("%s: removed" % f.qid)
 
 
+def test_a_delete_of_what_is_set_aside_removed_nothing():
+    with House() as h:
+        f = queue_file.File(SENDER, [("u@away.test", "smtp", "away.test", 0)])
+        f.put(h.queue)
+        h.start()
+        agent = Agent(h)
+        d = agent.delivery()
+        with open(f.path(h.queue), "r+b") as file:
+            file.seek(len(f.head))
+            file.write(b"!")
+        asked = h.ask("delete", f.qid)
+        agent.result(d, 0, DEFERRED, "4.3.0", "it is damaged", F_DAMAGED=1)
+        agent.over(d)
+        h.said("%s: damaged: moved to corrupt/" % f.qid)
+        cases.equal(asked.answer(), 0)
+
+
 cases.main(globals())
