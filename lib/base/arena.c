@@ -5,7 +5,7 @@
 
 #include "lib/base/mem.h"
 
-enum { ARENA_BLOCK = 4000 };
+enum { ARENA_FIRST = 480, ARENA_BLOCK = 4000 };
 
 struct arena_block {
 	struct arena_block *next;
@@ -35,7 +35,8 @@ static struct arena_block *
 block_for(struct arena *a, size_t n)
 {
 	struct arena_block *b = a->blocks;
-	const size_t size = n > ARENA_BLOCK ? n : ARENA_BLOCK;
+	const size_t usual = b == NULL ? ARENA_FIRST : ARENA_BLOCK;
+	const size_t size = n > usual ? n : usual;
 
 	if (b != NULL && n <= b->size - b->used)
 		return b;
