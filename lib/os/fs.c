@@ -264,6 +264,15 @@ fs_sync(int fd, struct err *e)
 }
 
 int
+fs_write_early(int fd, off_t at, size_t n, struct err *e)
+{
+	if (sync_file_range(fd, at, (off_t)n, SYNC_FILE_RANGE_WRITE) == 0 ||
+	    errno == ENOSYS || errno == EINVAL || errno == ESPIPE)
+		return 0;
+	return err_sys(e, "sync_file_range");
+}
+
+int
 fs_datasync(int fd, struct err *e)
 {
 	if (step_fails() || fdatasync(fd) != 0)

@@ -43,6 +43,10 @@ enum { FS_PIECES = 1000 };
 int fs_pwritev(int fd, struct iovec *pieces, size_t count, off_t at,
     struct err *e);
 
+/* sync_file_range(2): the kernel begins to write these bytes to the disk, so
+ * that fs_sync has less to wait for. It promises nothing. */
+int fs_write_early(int fd, off_t at, size_t n, struct err *e);
+
 /* fsync(2); fdatasync(2) for files whose size is already durable. */
 int fs_sync(int fd, struct err *e);
 int fs_datasync(int fd, struct err *e);

@@ -27,14 +27,25 @@ create(struct queue_writer *w, struct err *e)
 	return 0;
 }
 
+/* What is certain to be sealed by itself is on its way to the disk before
+ * the seal waits for it. */
+static int
+write_early(struct queue_writer *w, off_t at, struct err *e)
+{
+	if (w->written + w->writing.n <= GROUP_FILE_MAX)
+		return 0;
+	return fs_write_early(w->fd, at, w->writing.n, e);
+}
+
 void
 writer_chunk(struct work *work)
 {
 	struct queue_writer *w = CONTAINER_OF(work, struct queue_writer, work);
+	const off_t at = (off_t)(w->content_at + w->written);
 
 	w->failed = create(w, &w->e) != 0 ||
-		    fs_pwrite(w->fd, buf_span(&w->writing),
-			(off_t)(w->content_at + w->written), &w->e) != 0;
+		    fs_pwrite(w->fd, buf_span(&w->writing), at, &w->e) != 0 ||
+		    write_early(w, at, &w->e) != 0;
 	w->written += w->writing.n;
 	buf_reset(&w->writing);
 }
