@@ -240,13 +240,14 @@ on_new(struct request *r, struct msg_in *in, void *arg)
 	struct sched_message *known;
 	struct queue_id id;
 	struct message *m;
-	struct span head;
+	struct span head, gone;
+	size_t cursor = 0;
 
 	(void)arg;
 	if (!queue_id_parse(msg_need(in, F_QID, QUEUE_ID_TEXT), &id))
 		return -1;
 	head = msg_get(in, F_HEAD, LIMIT_IPC_MESSAGE);
-	if (msg_has(in, F_SPARE) && c->spare_all > 0)
+	while (c->spare_all > 0 && msg_next_value(in, F_SPARE, &cursor, &gone))
 		c->spare_all--;
 	if (msg_has(in, F_SEGMENT)) {
 		before = scheduler_find(c->q->sched, id);

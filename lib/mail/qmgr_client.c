@@ -239,7 +239,8 @@ qmgr_client_message(struct qmgr_client *q, struct queue_id id, uint64_t size,
 		head = queue_commit_head(q->queue);
 	if (head.n > 0)
 		msg_put(&m, F_HEAD, head);
-	if (q->queue != NULL && queue_commit_spare(q->queue))
+	for (unsigned n = q->queue != NULL ? queue_spares_gone(q->queue) : 0;
+	     n > 0; n--)
 		msg_put_str(&m, F_SPARE, text);
 	q->unanswered++;
 	client_call(q->client, &m, ANSWER_MS, answered, q);

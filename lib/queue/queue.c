@@ -181,10 +181,13 @@ queue_commit_head(const struct queue *q)
 	return span_slice(q->committed, 0, (size_t)h.content_at);
 }
 
-bool
-queue_commit_spare(const struct queue *q)
+unsigned
+queue_spares_gone(struct queue *q)
 {
-	return q->spare_used;
+	const unsigned n = q->spares_gone;
+
+	q->spares_gone = 0;
+	return n;
 }
 
 /* ---- directories ---- */

@@ -179,8 +179,9 @@ void queue_set_bound(struct queue *q, int64_t bound_us);
 int queue_spare_make(struct queue *q, struct queue_id id, struct err *e);
 /* Its maker may fill it again; false: it has enough, or did not make it. */
 bool queue_spare_give(struct queue *q, struct queue_id id);
-/* Inside queue_commit_fn: the message is in a spare. */
-bool queue_commit_spare(const struct queue *q);
+/* How many spares, since the last call, this process got and has no more:
+ * they were used, or were of no use. */
+unsigned queue_spares_gone(struct queue *q);
 /* qmgr: removes the spares of a slot (-1: all). Blocks. */
 void queue_spare_clean(struct queue *q, int slot);
 

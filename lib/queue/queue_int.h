@@ -23,7 +23,7 @@ struct queue {
 	struct group *group; /* NULL: each message is sealed by itself */
 	struct queue_spares spares[QUEUE_HASH_DIRS]; /* ours, to be used */
 	bool never_refuse;
-	bool spare_used; /* in queue_commit_fn: the message is in one */
+	unsigned spares_gone; /* since somebody asked */
 	struct span committed; /* the file, or its front, in queue_commit_fn */
 };
 

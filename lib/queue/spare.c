@@ -47,8 +47,10 @@ queue_spare_give(struct queue *q, struct queue_id id)
 	struct queue_spares *s = &q->spares[queue_id_us(id) & 0xf];
 
 	if (queue_id_slot(id) != q->source.slot ||
-	    s->count == QUEUE_SPARES_DIR)
+	    s->count == QUEUE_SPARES_DIR) {
+		q->spares_gone++;
 		return false;
+	}
 	s->ids[s->count++] = id;
 	return true;
 }

@@ -150,10 +150,9 @@ tell(struct queue_writer *w, const struct err *e)
 
 	if (e == NULL)
 		q->committed = buf_span(&w->entry.whole);
-	q->spare_used = w->spare.n != 0;
+	q->spares_gone += w->spare_taken;
 	w->done(w->done_arg, w->id, e);
 	q->committed = SPAN_EMPTY;
-	q->spare_used = false;
 	free_writer(w);
 }
 
@@ -212,6 +211,7 @@ keep_spare(struct queue_writer *w)
 	if (w->spare.n != 0)
 		queue_spare_give(w->q, w->spare);
 	w->spare.n = 0;
+	w->spare_taken = false;
 }
 
 static void
@@ -267,6 +267,7 @@ commit_now(struct queue_writer *w)
 		buf_init(&w->entry.whole, GROUP_FILE_MAX);
 		if (w->fd < 0)
 			w->spare = queue_spare_take(w->q, w->id);
+		w->spare_taken = w->spare.n != 0;
 		if (group_add(g, &w->entry))
 			return;
 		keep_spare(w);

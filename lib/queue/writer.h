@@ -35,6 +35,7 @@ struct queue_writer {
 	uint64_t content_at; /* 0: not yet decided */
 	int fd;
 	struct queue_id spare; /* to be used, or used; n 0: none */
+	bool spare_taken; /* whatever became of it */
 	bool failed; /* e says why; nothing more is done */
 	struct err e;
 	struct work work;

@@ -269,6 +269,7 @@ finished_files_are_filled_again(void **state)
 		id = another_there(&h, id, sizes[i]);
 		assert_int_equal(files_in(&h, "s"), 0);
 		assert_true(inode_of(&h, id) == first);
+		assert_int_equal(queue_spares_gone(h.q), 1);
 	}
 	close_house(&h);
 }
@@ -297,6 +298,8 @@ a_file_that_somebody_reads_is_not(void **state)
 	assert_int_equal(files_in(&h, "s"), 0);
 	/* What it had open is what it was. */
 	assert_int_equal(lseek(fd, 0, SEEK_END) > 3000, 1);
+	/* qmgr must not believe that we still have it. */
+	assert_int_equal(queue_spares_gone(h.q), 1);
 	assert_int_equal(pread(fd, &byte, 1, 0), 1);
 	close(fd);
 	close_house(&h);
@@ -320,7 +323,10 @@ a_spare_that_is_gone_is_no_loss(void **state)
 	assert_int_equal(files_in(&h, "s"), 0);
 	another_there(&h, id, 1000);
 	/* Another one's file is none of ours. */
+	assert_int_equal(queue_spares_gone(h.q), 1);
 	assert_false(queue_spare_give(h.q, (struct queue_id){ id.n + 1 }));
+	assert_int_equal(queue_spares_gone(h.q), 1);
+	assert_int_equal(queue_spares_gone(h.q), 0);
 	close_house(&h);
 }
 
@@ -343,6 +349,7 @@ what_is_sealed_has_a_new_file(void **state)
 	write_messages(&h, 1, 400000);
 	assert_int_equal(h.failed, 0);
 	assert_int_equal(files_in(&h, "s"), 1);
+	assert_int_equal(queue_spares_gone(h.q), 0);
 	close_house(&h);
 }
 
