@@ -34,7 +34,7 @@ struct delivery {
 };
 
 /* A connection. */
-enum { SPARES_TOLD = 256 };
+enum { SPARES_TOLD = 256, SPARES_LONG = 16 };
 
 struct conn {
 	struct qmgr *q;
@@ -45,6 +45,8 @@ struct conn {
 	struct queue_id spares[SPARES_TOLD]; /* to be told of */
 	unsigned spare_count;
 	unsigned spare_all; /* with those it knows */
+	struct queue_id long_spares[SPARES_LONG];
+	unsigned long_count, long_told; /* the first of them it knows */
 	bool admin;		 /* public: may change the queue */
 	struct listing *listing; /* public: where its listing is */
 };
@@ -55,6 +57,8 @@ struct conn *conn_of(struct server_conn *c);
 bool spare_wanted(const struct message *m);
 /* It has become one. */
 void spare_made(struct message *m);
+/* MSG_QMGR_NEW: those that its acceptor filled or lost since the last one. */
+void spares_gone(struct conn *c, struct msg_in *in);
 /* MSG_OK to MSG_QMGR_NEW, with the spares there are for the acceptor. */
 void spare_answer(struct request **r);
 /* An acceptor is gone, or (slot -1) all of an earlier qmgr's: so are they. */

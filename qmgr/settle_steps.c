@@ -128,8 +128,8 @@ step_remove(struct journal_step *s)
 {
 	struct message *m = CONTAINER_OF(s, struct message, step);
 
-	m->spare = m->spare && queue_spare_make(m->q->queue, m->sched.id,
-				   &s->e) == 0;
+	m->spare = m->spare && queue_spare_make(m->q->queue, m->dir,
+				   m->sched.id, &s->e) == 0;
 	s->failed = !m->spare && queue_remove(m->q->queue, m->sched.id, m->dir,
 				     &s->e) != 0;
 	if (!s->failed)
@@ -466,8 +466,9 @@ submit_step(struct message *m, enum journal_type type,
 		.id = m->sched.id,
 		.run = run,
 		.done = done,
-		/* Somebody waits for it. */
-		.flush = m->edit == EDIT_DELETE,
+		/* Somebody waits for it; or (spares.c). */
+		.flush = m->edit == EDIT_DELETE ||
+			 (m->spare && m->dir != QUEUE_INCOMING),
 	};
 	buf_init(&m->step.data, JOURNAL_MARK * LIMIT_RCPT);
 	LIST_EACH(&m->writing, link)

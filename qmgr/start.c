@@ -240,15 +240,13 @@ on_new(struct request *r, struct msg_in *in, void *arg)
 	struct sched_message *known;
 	struct queue_id id;
 	struct message *m;
-	struct span head, gone;
-	size_t cursor = 0;
+	struct span head;
 
 	(void)arg;
 	if (!queue_id_parse(msg_need(in, F_QID, QUEUE_ID_TEXT), &id))
 		return -1;
 	head = msg_get(in, F_HEAD, LIMIT_IPC_MESSAGE);
-	while (c->spare_all > 0 && msg_next_value(in, F_SPARE, &cursor, &gone))
-		c->spare_all--;
+	spares_gone(c, in);
 	if (msg_has(in, F_SEGMENT)) {
 		before = scheduler_find(c->q->sched, id);
 		if (segments_new(c, r, in, id) != 0)
@@ -265,7 +263,7 @@ on_new(struct request *r, struct msg_in *in, void *arg)
 		m->log.trace = in->trace;
 	if (m != NULL)
 		message_head(m, head);
-	request_ok(&r);
+	spare_answer(&r);
 	return 0;
 }
 

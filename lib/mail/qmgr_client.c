@@ -93,17 +93,26 @@ on_timer(void *arg)
 /* A call that failed may be one that qmgr never heard of: then it must look
  * by itself, as it does when a connection ends without a farewell. */
 static void
-answered(void *arg, struct msg_in *m, const struct err *e)
+take_spares(struct qmgr_client *q, struct msg_in *m, enum msg_field field)
 {
-	struct qmgr_client *q = arg;
 	struct queue_id id;
 	struct span text;
 	size_t cursor = 0;
 
-	while (e == NULL && q->queue != NULL &&
-	       msg_next_value(m, F_SPARE, &cursor, &text))
+	while (msg_next_value(m, field, &cursor, &text))
 		if (queue_id_parse(text, &id))
-			queue_spare_give(q->queue, id);
+			queue_spare_give(q->queue, id, field == F_SPARE_LONG);
+}
+
+static void
+answered(void *arg, struct msg_in *m, const struct err *e)
+{
+	struct qmgr_client *q = arg;
+
+	if (e == NULL && q->queue != NULL) {
+		take_spares(q, m, F_SPARE);
+		take_spares(q, m, F_SPARE_LONG);
+	}
 	q->unanswered--;
 	if (e != NULL)
 		q->doubt = true;
@@ -136,8 +145,7 @@ segment_answered(void *arg, struct msg_in *m, const struct err *e)
 		s.number = msg_get_u32(m, F_SEGMENT);
 		s.generation = msg_get_u64(m, F_GENERATION);
 		s.size = msg_get_u64(m, F_SIZE);
-		queue_set_bound(
-		    q->queue, (int64_t)msg_get_u64(m, F_BOUND_US));
+		queue_set_bound(q->queue, (int64_t)msg_get_u64(m, F_BOUND_US));
 		s.fd = msg_take_fd(m);
 	}
 	if (s.fd < 0 || m->bad || s.generation == 0) {
@@ -164,8 +172,8 @@ want_segment(void *arg)
 
 /* When qmgr is not there it finds out by itself. */
 static void
-segment_full(void *arg, uint32_t number, uint64_t generation, uint64_t end,
-    bool refused)
+segment_full(
+    void *arg, uint32_t number, uint64_t generation, uint64_t end, bool refused)
 {
 	struct qmgr_client *q = arg;
 	struct msg_out m;
@@ -222,6 +230,7 @@ qmgr_client_message(struct qmgr_client *q, struct queue_id id, uint64_t size,
 	char text[QUEUE_ID_TEXT];
 	struct queue_place place;
 	struct span head = SPAN_EMPTY;
+	struct queue_id spare;
 	struct msg_out m;
 
 	queue_id_text(id, text);
@@ -239,9 +248,10 @@ qmgr_client_message(struct qmgr_client *q, struct queue_id id, uint64_t size,
 		head = queue_commit_head(q->queue);
 	if (head.n > 0)
 		msg_put(&m, F_HEAD, head);
-	for (unsigned n = q->queue != NULL ? queue_spares_gone(q->queue) : 0;
-	     n > 0; n--)
+	while (q->queue != NULL && queue_spare_gone(q->queue, &spare)) {
+		queue_id_text(spare, text);
 		msg_put_str(&m, F_SPARE, text);
+	}
 	q->unanswered++;
 	client_call(q->client, &m, ANSWER_MS, answered, q);
 	msg_out_release(&m);

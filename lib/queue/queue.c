@@ -181,15 +181,6 @@ queue_commit_head(const struct queue *q)
 	return span_slice(q->committed, 0, (size_t)h.content_at);
 }
 
-unsigned
-queue_spares_gone(struct queue *q)
-{
-	const unsigned n = q->spares_gone;
-
-	q->spares_gone = 0;
-	return n;
-}
-
 /* ---- directories ---- */
 static int
 make_dir(struct queue *q, const char *name, struct err *e)
@@ -246,8 +237,8 @@ queue_rename(struct queue *q, struct queue_id id, enum queue_dir from,
 }
 
 int
-queue_sync(struct queue *q, enum queue_dir dir, struct queue_id id,
-    struct err *e)
+queue_sync(
+    struct queue *q, enum queue_dir dir, struct queue_id id, struct err *e)
 {
 	return queue_sync_dir(q, dir, id, e);
 }
@@ -270,8 +261,8 @@ queue_move(struct queue *q, struct queue_id id, enum queue_dir from,
 }
 
 int
-queue_flush(struct queue *q, struct queue_id id, enum queue_dir dir,
-    struct err *e)
+queue_flush(
+    struct queue *q, struct queue_id id, enum queue_dir dir, struct err *e)
 {
 	int fd, ret;
 
@@ -283,8 +274,8 @@ queue_flush(struct queue *q, struct queue_id id, enum queue_dir dir,
 }
 
 int
-queue_seal(struct queue *q, struct queue_id id, enum queue_dir to,
-    struct err *e)
+queue_seal(
+    struct queue *q, struct queue_id id, enum queue_dir to, struct err *e)
 {
 	if (queue_flush(q, id, QUEUE_INCOMING, e) != 0)
 		return -1;

@@ -174,15 +174,20 @@ struct span queue_commit_head(const struct queue *q);
 void queue_set_bound(struct queue *q, int64_t bound_us);
 
 /* ---- files used again (group commit only) ---- */
-/* qmgr: the file of a finished message in incoming/ that was never sealed
- * becomes a spare of its maker. Blocks. */
-int queue_spare_make(struct queue *q, struct queue_id id, struct err *e);
-/* Its maker may fill it again; false: it has enough, or did not make it. */
-bool queue_spare_give(struct queue *q, struct queue_id id);
-/* How many spares, since the last call, this process got and has no more:
- * they were used, or were of no use. */
-unsigned queue_spares_gone(struct queue *q);
-/* qmgr: removes the spares of a slot (-1: all). Blocks. */
+/* qmgr: the file of a finished message in incoming/ or active/ becomes a spare
+ * of its maker. In active/: not before its REMOVED record is durable, or a
+ * power cut could show another message under its name. Blocks. */
+int queue_spare_make(struct queue *q, enum queue_dir dir, struct queue_id id,
+    struct err *e);
+/* Its maker may fill it again, a long one with a message that does not fit into
+ * one chunk; false: it has enough, or did not make it. */
+bool queue_spare_give(struct queue *q, struct queue_id id, bool is_long);
+/* The next of those that were given and are none any more, for qmgr: filled, or
+ * lost. Within queue_commit_fn that message's is among them. */
+bool queue_spare_gone(struct queue *q, struct queue_id *out);
+/* Removes one. Blocks. */
+void queue_spare_remove(struct queue *q, struct queue_id id);
+/* qmgr: removes the spares of a slot (-1: all) that nobody is filling. Blocks. */
 void queue_spare_clean(struct queue *q, int slot);
 
 /* ---- room kept back (qmgr only; blocks) ---- */

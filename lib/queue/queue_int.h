@@ -8,7 +8,7 @@
 
 struct group;
 
-enum { QUEUE_SPARES_DIR = 64 };
+enum { QUEUE_SPARES_DIR = 64, QUEUE_GONE_MAX = 64 };
 struct queue_spares {
 	struct queue_id ids[QUEUE_SPARES_DIR];
 	unsigned count;
@@ -22,8 +22,10 @@ struct queue {
 	int sync_fd; /* for queue_sync_all, or -1 */
 	struct group *group; /* NULL: each message is sealed by itself */
 	struct queue_spares spares[QUEUE_HASH_DIRS]; /* ours, to be used */
+	struct queue_spares long_spares;
+	struct queue_id gone[QUEUE_GONE_MAX]; /* qmgr is to hear of them */
+	unsigned gone_count;
 	bool never_refuse;
-	unsigned spares_gone; /* since somebody asked */
 	struct span committed; /* the file, or its front, in queue_commit_fn */
 };
 
@@ -38,12 +40,17 @@ int queue_sync_dir(
 /* ---- spare.c; take on the loop, the others in a thread ---- */
 /* One of the directory that id goes to, from now on the caller's; n 0: none. */
 struct queue_id queue_spare_take(struct queue *q, struct queue_id id);
-/* For writing; its old bytes are still there. -1: it is of no use, and gone. */
+/* A long one, of whatever directory. */
+struct queue_id queue_spare_take_long(struct queue *q);
+/* It was taken, and does not come back. */
+void queue_spare_lost(struct queue *q, struct queue_id spare);
+/* Its old bytes are still there. -1: it is of no use, and gone. */
 int queue_spare_open(struct queue *q, struct queue_id spare, int *out_fd);
-/* With that size it is the message's file now. */
-int queue_spare_done(struct queue *q, int fd, uint64_t size,
-    struct queue_id spare, struct queue_id id, struct err *e);
-void queue_spare_remove(struct queue *q, struct queue_id spare);
+/* Shortens it to the message's size. */
+int queue_spare_fit(int fd, uint64_t size, struct err *e);
+/* It is the message's file now. */
+int queue_spare_done(struct queue *q, struct queue_id spare,
+    enum queue_dir dir, struct queue_id id, struct err *e);
 
 /* ---- rebuild.c ---- */
 struct segment;

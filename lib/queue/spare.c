@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,8 +14,9 @@
 /*
  * Files that are used again: making and removing a file for each message costs
  * some file systems more than all the rest. incoming/X/sID is the file of the
- * finished message ID. Only its maker fills it again, in the same directory,
- * and only when it gets a write lease on it: nobody else has it open then.
+ * finished message ID. Only its maker fills it again, and only when it gets a
+ * write lease on it: nobody else has it open then. A short one stays in its
+ * directory; long ones, which are sealed, leave it anyway.
  *
  * It is written over and shortened at the end, not emptied first: ext4 takes a
  * file that was emptied for one that is being replaced, and writes it to the
@@ -32,45 +34,81 @@ spare_name(struct queue_id id, char out[QUEUE_NAME])
 }
 
 int
-queue_spare_make(struct queue *q, struct queue_id id, struct err *e)
+queue_spare_make(
+    struct queue *q, enum queue_dir dir, struct queue_id id, struct err *e)
 {
 	char from[QUEUE_NAME], to[QUEUE_NAME];
 
-	queue_name(QUEUE_INCOMING, id, from);
+	queue_name(dir, id, from);
 	spare_name(id, to);
 	return fs_rename(q->fd, from, q->fd, to, e);
 }
 
-bool
-queue_spare_give(struct queue *q, struct queue_id id)
+static struct queue_spares *
+short_spares(struct queue *q, struct queue_id id)
 {
-	struct queue_spares *s = &q->spares[queue_id_us(id) & 0xf];
+	return &q->spares[queue_id_us(id) & 0xf];
+}
+
+bool
+queue_spare_give(struct queue *q, struct queue_id id, bool is_long)
+{
+	struct queue_spares *s =
+	    is_long ? &q->long_spares : short_spares(q, id);
 
 	if (queue_id_slot(id) != q->source.slot ||
 	    s->count == QUEUE_SPARES_DIR) {
-		q->spares_gone++;
+		queue_spare_lost(q, id);
 		return false;
 	}
 	s->ids[s->count++] = id;
 	return true;
 }
 
+static struct queue_id
+take(struct queue_spares *s)
+{
+	return s->count > 0 ? s->ids[--s->count] : (struct queue_id){ 0 };
+}
+
 struct queue_id
 queue_spare_take(struct queue *q, struct queue_id id)
 {
-	struct queue_spares *s = &q->spares[queue_id_us(id) & 0xf];
+	return take(short_spares(q, id));
+}
 
-	return s->count > 0 ? s->ids[--s->count] : (struct queue_id){ 0 };
+struct queue_id
+queue_spare_take_long(struct queue *q)
+{
+	return take(&q->long_spares);
+}
+
+void
+queue_spare_lost(struct queue *q, struct queue_id spare)
+{
+	if (spare.n != 0 && q->gone_count < QUEUE_GONE_MAX)
+		q->gone[q->gone_count++] = spare;
+}
+
+bool
+queue_spare_gone(struct queue *q, struct queue_id *out)
+{
+	if (q->gone_count == 0)
+		return false;
+	*out = q->gone[--q->gone_count];
+	return true;
 }
 
 /* A lease that somebody's open breaks comes with a signal, which would end
  * us: it is ignored (queue_group). The lease is given back at once: who opens
- * the file from now on finds a file that does not verify. */
+ * the file from now on finds a file that does not verify. The lock, until it
+ * is closed, keeps those away who clean up. */
 static bool
 nobody_has_it(int fd)
 {
 	return fcntl(fd, F_SETLEASE, F_WRLCK) == 0 &&
-	       fcntl(fd, F_SETLEASE, F_UNLCK) == 0;
+	       fcntl(fd, F_SETLEASE, F_UNLCK) == 0 &&
+	       flock(fd, LOCK_EX | LOCK_NB) == 0;
 }
 
 int
@@ -80,7 +118,7 @@ queue_spare_open(struct queue *q, struct queue_id spare, int *out_fd)
 	int fd;
 
 	spare_name(spare, name);
-	fd = openat(q->fd, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	fd = openat(q->fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -1;
 	if (nobody_has_it(fd)) {
@@ -93,18 +131,24 @@ queue_spare_open(struct queue *q, struct queue_id spare, int *out_fd)
 }
 
 int
-queue_spare_done(struct queue *q, int fd, uint64_t size, struct queue_id spare,
-    struct queue_id id, struct err *e)
+queue_spare_fit(int fd, uint64_t size, struct err *e)
 {
-	char from[QUEUE_NAME], to[QUEUE_NAME];
 	struct stat st;
 
 	if (fstat(fd, &st) != 0)
 		return err_sys(e, "stat queue file");
-	if ((uint64_t)st.st_size > size && fs_truncate(fd, (off_t)size, e) != 0)
-		return -1;
+	return (uint64_t)st.st_size > size ? fs_truncate(fd, (off_t)size, e)
+					   : 0;
+}
+
+int
+queue_spare_done(struct queue *q, struct queue_id spare, enum queue_dir dir,
+    struct queue_id id, struct err *e)
+{
+	char from[QUEUE_NAME], to[QUEUE_NAME];
+
 	spare_name(spare, from);
-	queue_name(QUEUE_INCOMING, id, to);
+	queue_name(dir, id, to);
 	return fs_rename_new(q->fd, from, q->fd, to, e);
 }
 
@@ -118,6 +162,20 @@ queue_spare_remove(struct queue *q, struct queue_id spare)
 }
 
 /* ---- those that nobody will use ---- */
+/* Its maker may be filling it, though qmgr does not know. */
+static void
+clean_one(int dir, const char *name)
+{
+	const int fd =
+	    openat(dir, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+		fs_unlink(dir, name, NULL);
+	close(fd);
+}
+
 static void
 clean_dir(struct queue *q, const char *name, int slot)
 {
@@ -135,7 +193,7 @@ clean_dir(struct queue *q, const char *name, int slot)
 		if (entry->d_name[0] == 's' &&
 		    queue_id_parse(span_str(entry->d_name + 1), &id) &&
 		    (slot < 0 || queue_id_slot(id) == slot))
-			fs_unlink(dirfd(dir), entry->d_name, NULL);
+			clean_one(dirfd(dir), entry->d_name);
 	closedir(dir);
 }
 

@@ -28,6 +28,7 @@ free_writer(struct queue_writer *w)
 {
 	if (w->fd >= 0)
 		close(w->fd);
+	queue_spare_lost(w->q, w->taken);
 	buf_release(&w->front);
 	buf_release(&w->more);
 	buf_release(&w->waiting);
@@ -150,7 +151,8 @@ tell(struct queue_writer *w, const struct err *e)
 
 	if (e == NULL)
 		q->committed = buf_span(&w->entry.whole);
-	q->spares_gone += w->spare_taken;
+	queue_spare_lost(q, w->taken);
+	w->taken.n = 0;
 	w->done(w->done_arg, w->id, e);
 	q->committed = SPAN_EMPTY;
 	free_writer(w);
@@ -198,20 +200,23 @@ start_chunk(struct queue_writer *w)
 				    2 * LIMIT_SMTP_LINE + PLACE_SPARE - 1) /
 				PLACE_SPARE * PLACE_SPARE;
 		buf_release(&envelope);
+		if (w->q->group != NULL)
+			w->taken = w->spare = queue_spare_take_long(w->q);
 	}
 	w->waiting = w->writing;
 	w->writing = swap;
 	submit(w, WORK_OTHER, writer_chunk, chunk_done);
 }
 
-/* It was not needed: what is sealed never goes into a spare. */
+/* A short one was not needed after all: what is sealed does not stay in its
+ * directory. */
 static void
 keep_spare(struct queue_writer *w)
 {
-	if (w->spare.n != 0)
-		queue_spare_give(w->q, w->spare);
-	w->spare.n = 0;
-	w->spare_taken = false;
+	if (w->fd >= 0 || w->spare.n == 0)
+		return;
+	queue_spare_give(w->q, w->spare, false);
+	w->taken.n = w->spare.n = 0;
 }
 
 static void
@@ -266,8 +271,7 @@ commit_now(struct queue_writer *w)
 			.done = group_over };
 		buf_init(&w->entry.whole, GROUP_FILE_MAX);
 		if (w->fd < 0)
-			w->spare = queue_spare_take(w->q, w->id);
-		w->spare_taken = w->spare.n != 0;
+			w->taken = w->spare = queue_spare_take(w->q, w->id);
 		if (group_add(g, &w->entry))
 			return;
 		keep_spare(w);

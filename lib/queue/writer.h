@@ -34,8 +34,8 @@ struct queue_writer {
 	uint64_t written;    /* content bytes in the file */
 	uint64_t content_at; /* 0: not yet decided */
 	int fd;
-	struct queue_id spare; /* to be used, or used; n 0: none */
-	bool spare_taken; /* whatever became of it */
+	struct queue_id taken; /* the spare it got; n 0: none */
+	struct queue_id spare; /* the file's name for now; n 0: its own */
 	bool failed; /* e says why; nothing more is done */
 	struct err e;
 	struct work work;

@@ -83,8 +83,8 @@ compose_front(struct queue_writer *w, struct buf *b, struct record_header *h)
 static int
 write_rest(struct queue_writer *w, struct buf *first, struct err *e)
 {
-	const size_t max = (size_t)WRITER_ENVELOPE_MAX + WRITER_WAITING_MAX +
-			   WRITER_CHUNK;
+	const size_t max =
+	    (size_t)WRITER_ENVELOPE_MAX + WRITER_WAITING_MAX + WRITER_CHUNK;
 	struct buf front, rest;
 	struct record_header h;
 	int ret = -1;
@@ -118,6 +118,8 @@ remove_all(struct queue_writer *w, bool sealed)
 	if (w->fd < 0 && !w->made)
 		return;
 	queue_remove(w->q, w->id, QUEUE_INCOMING, NULL);
+	if (w->spare.n != 0)
+		queue_spare_remove(w->q, w->spare);
 	if (sealed)
 		queue_remove(w->q, w->id, w->env.birth, NULL);
 	if (w->fd >= 0)
@@ -125,19 +127,37 @@ remove_all(struct queue_writer *w, bool sealed)
 	w->fd = -1;
 }
 
+/* The size of a file that was written piece by piece. */
+static uint64_t
+whole_size(const struct queue_writer *w)
+{
+	return w->content_at + w->size + w->more.n + RECORD_END;
+}
+
+/* The file, whole and flushed, gets its message's name where it was born. */
+static int
+give_name(struct queue_writer *w, struct err *e)
+{
+	char from[QUEUE_NAME], to[QUEUE_NAME];
+
+	if (w->spare.n != 0)
+		return queue_spare_done(w->q, w->spare, w->env.birth, w->id, e);
+	queue_name(QUEUE_INCOMING, w->id, from);
+	queue_name(w->env.birth, w->id, to);
+	return fs_rename_new(w->q->fd, from, w->q->fd, to, e);
+}
+
 void
 writer_seal(struct work *work)
 {
 	struct queue_writer *w = CONTAINER_OF(work, struct queue_writer, work);
-	char from[QUEUE_NAME], to[QUEUE_NAME];
 	bool renamed = false;
 
-	queue_name(QUEUE_INCOMING, w->id, from);
-	queue_name(w->env.birth, w->id, to);
 	if (!w->failed && create(w, &w->e) == 0 &&
 	    write_rest(w, &w->entry.whole, &w->e) == 0 &&
-	    fs_sync(w->fd, &w->e) == 0 &&
-	    fs_rename_new(w->q->fd, from, w->q->fd, to, &w->e) == 0) {
+	    (w->spare.n == 0 ||
+		queue_spare_fit(w->fd, whole_size(w), &w->e) == 0) &&
+	    fs_sync(w->fd, &w->e) == 0 && give_name(w, &w->e) == 0) {
 		renamed = true;
 		if (queue_sync_dir(w->q, w->env.birth, w->id, &w->e) == 0)
 			return;
@@ -159,15 +179,14 @@ writer_throw_away(struct work *work)
 static int
 read_back(struct queue_writer *w, struct buf *whole, struct err *e)
 {
-	const size_t size = (size_t)(w->content_at + w->size) + w->more.n +
-			    RECORD_END;
+	const size_t size = (size_t)whole_size(w);
 	uint8_t *to;
 
 	buf_reset(whole);
 	to = buf_room(whole, size);
 	while (whole->n < size) {
-		const ssize_t n = pread(w->fd, to + whole->n, size - whole->n,
-		    (off_t)whole->n);
+		const ssize_t n = pread(
+		    w->fd, to + whole->n, size - whole->n, (off_t)whole->n);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -189,16 +208,18 @@ fill_file(struct queue_writer *w, struct group_entry *g)
 	if (create(w, &g->e) != 0 || write_rest(w, &g->whole, &g->e) != 0 ||
 	    (w->content_at > 0 && read_back(w, &g->whole, &g->e) != 0))
 		return -1;
-	return w->spare.n == 0 ?
-	    0 : queue_spare_done(w->q, w->fd, g->whole.n, w->spare, w->id,
-		    &g->e);
+	if (w->spare.n == 0)
+		return 0;
+	if (queue_spare_fit(w->fd, g->whole.n, &g->e) != 0)
+		return -1;
+	return queue_spare_done(w->q, w->spare, QUEUE_INCOMING, w->id, &g->e);
 }
 
-/* Without the spare: a new file. */
+/* Without the spare: a new file, if no part of the message went into it. */
 static int
 fill_another(struct queue_writer *w, struct group_entry *g)
 {
-	if (w->spare.n == 0)
+	if (w->spare.n == 0 || w->content_at > 0)
 		return -1;
 	if (w->fd >= 0)
 		close(w->fd);

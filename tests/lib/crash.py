@@ -198,7 +198,7 @@ class Sender:
                     mail.address(self.to)
                 s.sendmail("sender@elsewhere.test", [to],
                            "Subject: %s\r\n\r\n%s\r\n" % (
-                               token, "x" * 70 + "\r\n" * (self.size // 72)))
+                               token, ("x" * 70 + "\r\n") * (self.size // 72)))
                 with self.lock:
                     self.promised.add(token)
 

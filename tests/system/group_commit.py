@@ -195,6 +195,26 @@ def test_files_are_used_again():
         cases.wait_for("the sweep", lambda: spares() == [])
 
 
+def test_files_of_long_mail_are_used_again():
+    with House() as suite:
+        top = os.path.join(suite.queue, "incoming")
+        seen = set()
+        with smtplib.SMTP("localhost", int(mail.env("SMTP_PORT"))) as s:
+            for n in range(8):
+                s.sendmail("a@elsewhere.test", [mail.address(1)],
+                           "Subject: long %d\r\n\r\n%s" % (
+                               n, ("%d" % n * 70 + "\r\n") * 8000))
+                mail.wait_until_empty()
+                seen |= {e.inode() for x in os.scandir(top)
+                         for e in os.scandir(x.path) if e.name[0] == "s"}
+        cases.equal(0 < len(seen) < 5, True, "files of 8 mails: %s" % seen)
+        texts = sorted(mail.mailbox_texts(1))
+        cases.equal(len(texts), 8)
+        for text in texts:
+            n = re.search(rb"Subject: long (\d)", text)[1]
+            cases.equal(text.count((n * 70) + b"\n"), 8000)
+
+
 def test_what_is_done_does_not_come_back():
     with House() as suite:
         for n in range(6):

@@ -6,7 +6,8 @@ on it, loses all that was not flushed, and everything is killed. What was
 answered is there after the next start, and only what was done in the last
 moment before comes twice. With both settings of queue_commit. Some of the
 mail is for a next hop that does not answer: by group commit its files are
-lost, and come back from the journal."""
+lost, and come back from the journal. Some is long: it is sealed by itself,
+and by group commit into files of such mail that is finished."""
 
 import os
 import re
@@ -34,11 +35,14 @@ def run(setting, kind="ext4"):
         suite.start()
         sender = crash.Sender(to=1)
         waiting = crash.Sender(connections=1, to="b@away.test", pause_s=0.02)
+        long = crash.Sender(connections=2, to=2, size=600000, pause_s=0.05)
         for _ in range(CUTS):
-            with sender, waiting:
-                before = len(sender.promised)
-                cases.wait_for("mail", lambda: len(sender.promised) >
-                               before + MAILS)
+            with sender, waiting, long:
+                before = [len(s.promised) for s in (sender, waiting, long)]
+                for s, n, more in zip((sender, waiting, long), before,
+                                      (MAILS, 4, 4)):
+                    cases.wait_for("mail", lambda s=s, least=n + more:
+                                   len(s.promised) > least)
                 disk.cut()
             # (The senders end by errors: nothing is durable any more.)
             suite.kill_all()
@@ -46,6 +50,7 @@ def run(setting, kind="ext4"):
             disk.attach()
             suite.start_again()
         cases.wait_for("all mail", lambda: not sender.missing(), 60)
+        cases.wait_for("all long mail", lambda: not long.missing(), 60)
         away.answers()
         cases.wait_for("the mail for elsewhere", lambda:
                        not waiting.missing_of(away.subjects()), 60)
@@ -54,14 +59,16 @@ def run(setting, kind="ext4"):
             mail.wait_for_log(r"journal: \d+ messages, [1-9]\d* of them made "
                               "anew", 1)
         cases.equal(len(waiting.promised) > 10, True, "mail for elsewhere")
-        print("%s: %d mails, %d cuts, %d came twice" % (
-            setting, len(sender.promised), CUTS, len(sender.twice())),
-            flush=True)
+        print("%s: %d mails, %d long ones, %d cuts, %d came twice" % (
+            setting, len(sender.promised), len(long.promised), CUTS,
+            len(sender.twice())), flush=True)
+        cases.equal(os.listdir(os.path.join(suite.queue, "corrupt")), [])
         cases.equal(len(sender.twice()) <= len(sender.promised) // 10, True,
                     "few come twice")
         ok = True
     except AssertionError:
         print("missing: %s" % sender.missing()[:20])
+        print("missing, long: %s" % long.missing()[:20])
         if away.sink:
             print("missing elsewhere: %s" %
                   waiting.missing_of(away.subjects())[:20])

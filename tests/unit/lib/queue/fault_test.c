@@ -65,8 +65,8 @@ on_want(void *arg)
 }
 
 static void
-on_full(void *arg, uint32_t number, uint64_t generation, uint64_t end,
-    bool refused)
+on_full(
+    void *arg, uint32_t number, uint64_t generation, uint64_t end, bool refused)
 {
 	(void)arg;
 	(void)refused;
@@ -89,8 +89,17 @@ join_group(struct queue *q)
 		queue_group_give(q, &s);
 }
 
+enum how { HOW_FILE, HOW_GROUP, HOW_LONG_SPARE };
+
+/* The id of the finished message whose file lies there to be used again. */
+static struct queue_id
+spare_id(void)
+{
+	return (struct queue_id){ ((uint64_t)1 << 40) + SLOT };
+}
+
 static int
-write_message(const char *queue_directory, size_t size, bool group)
+write_message(const char *queue_directory, size_t size, enum how how)
 {
 	const struct queue_envelope env = { .arrival_us = 1,
 		.uid = -1,
@@ -106,8 +115,10 @@ write_message(const char *queue_directory, size_t size, bool group)
 	if (queue_open(queue_directory, v.loop, &q, NULL) != 0)
 		return 1;
 	queue_set_slot(q, SLOT);
-	if (group)
+	if (how != HOW_FILE)
 		join_group(q);
+	if (how == HOW_LONG_SPARE && !queue_spare_give(q, spare_id(), true))
+		return 1;
 	w = queue_writer_open(q, &env);
 	queue_writer_rcpt(w, &rcpt);
 	memset(line, 'x', sizeof(line));
@@ -255,6 +266,75 @@ every_step_fails(void **state)
 	for (size_t i = 0; i < COUNT_OF(faults); i++) {
 		assert_int_equal(all_steps("2000", faults[i]), 5);
 		assert_true(all_steps("200000", faults[i]) > 5);
+	}
+}
+
+static void make_segment(void);
+
+/* ---- into the file of a long message that is finished ---- */
+static void
+make_long_spare(void)
+{
+	uint8_t bytes[10000];
+	char text[QUEUE_ID_TEXT], *name;
+	FILE *file;
+
+	memset(bytes, 'y', sizeof(bytes));
+	queue_id_text(spare_id(), text);
+	name = mem_printf("%s/incoming/0/s%s", place, text);
+	file = fopen(name, "w");
+	assert_non_null(file);
+	for (int i = 0; i < 90; i++)
+		assert_int_equal(fwrite(bytes, sizeof(bytes), 1, file), 1);
+	assert_int_equal(fclose(file), 0);
+	mem_free(name);
+}
+
+/* And takes it away. */
+static bool
+there_is_a_spare(void)
+{
+	char text[QUEUE_ID_TEXT], *name;
+	bool is;
+
+	queue_id_text(spare_id(), text);
+	name = mem_printf("%s/incoming/0/s%s", place, text);
+	is = unlink(name) == 0;
+	mem_free(name);
+	return is;
+}
+
+static void
+a_used_file_hurt_at_every_step(void **state)
+{
+	static const char *const faults[] = { "kill", "ENOSPC", "EIO" };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(faults); i++) {
+		int status = 0;
+		unsigned n;
+
+		for (n = 1; n < 100 && status != ANSWERED; n++) {
+			char fault[40];
+			struct found f;
+
+			make_segment();
+			make_long_spare();
+			snprintf(fault, sizeof(fault), "%u:%s", n, faults[i]);
+			status = run_victim("long", "700000", fault);
+			f = recover();
+			assert_true(f.active <= 1);
+			assert_int_equal(f.incoming, 0);
+			if (status == ANSWERED)
+				assert_int_equal(f.active, 1);
+			if (status == REFUSED)
+				assert_int_equal(f.active, 0);
+			assert_false(there_is_a_spare() && status != 0);
+		}
+		/* chunks, the rest, the head, the size, the flush, the name,
+		 * the directory's flush */
+		assert_true(n > 7);
+		assert_int_equal(status, ANSWERED);
 	}
 }
 
@@ -437,6 +517,7 @@ main(int argc, char *argv[])
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(killed_at_every_step),
 		cmocka_unit_test(every_step_fails),
+		cmocka_unit_test(a_used_file_hurt_at_every_step),
 		cmocka_unit_test(group_hurt_at_every_step),
 		cmocka_unit_test(recovery_hurt_at_every_step),
 	};
@@ -445,6 +526,8 @@ main(int argc, char *argv[])
 		_exit(recover_once(argv[1]));
 	if (argc == 4)
 		_exit(write_message(argv[1], strtoul(argv[3], NULL, 10),
-		    strcmp(argv[2], "group") == 0));
+		    strcmp(argv[2], "group") == 0  ? HOW_GROUP
+		    : strcmp(argv[2], "long") == 0 ? HOW_LONG_SPARE
+						   : HOW_FILE));
 	return cmocka_run_group_tests(tests, make_place, remove_place);
 }

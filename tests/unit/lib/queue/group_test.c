@@ -78,8 +78,8 @@ on_want(void *arg)
 }
 
 static void
-on_full(void *arg, uint32_t number, uint64_t generation, uint64_t end,
-    bool refused)
+on_full(
+    void *arg, uint32_t number, uint64_t generation, uint64_t end, bool refused)
 {
 	struct house *h = arg;
 
@@ -249,6 +249,24 @@ files_in(const struct house *h, const char *pattern)
 	return status == 0 ? 1 : 0;
 }
 
+/* Its file becomes a spare. */
+static void
+finish(struct house *h, enum queue_dir dir, struct queue_id id, bool is_long)
+{
+	assert_int_equal(queue_spare_make(h->q, dir, id, NULL), 0);
+	assert_true(queue_spare_give(h->q, id, is_long));
+}
+
+static void
+was_taken(struct house *h, struct queue_id id)
+{
+	struct queue_id gone;
+
+	assert_true(queue_spare_gone(h->q, &gone));
+	assert_true(gone.n == id.n);
+	assert_false(queue_spare_gone(h->q, &gone));
+}
+
 static void
 finished_files_are_filled_again(void **state)
 {
@@ -263,13 +281,14 @@ finished_files_are_filled_again(void **state)
 	id = h.ids[0];
 	first = inode_of(&h, id);
 	for (size_t i = 0; i < 4; i++) {
-		assert_int_equal(queue_spare_make(h.q, id, NULL), 0);
+		const struct queue_id last = id;
+
+		finish(&h, QUEUE_INCOMING, id, false);
 		assert_int_equal(files_in(&h, "s"), 1);
-		assert_true(queue_spare_give(h.q, id));
 		id = another_there(&h, id, sizes[i]);
+		was_taken(&h, last);
 		assert_int_equal(files_in(&h, "s"), 0);
 		assert_true(inode_of(&h, id) == first);
-		assert_int_equal(queue_spares_gone(h.q), 1);
 	}
 	close_house(&h);
 }
@@ -291,15 +310,12 @@ a_file_that_somebody_reads_is_not(void **state)
 	first = inode_of(&h, id);
 	queue_name(QUEUE_INCOMING, id, name);
 	fd = openat(h.q->fd, name, O_RDONLY);
-	assert_int_equal(queue_spare_make(h.q, id, NULL), 0);
-	assert_true(queue_spare_give(h.q, id));
+	finish(&h, QUEUE_INCOMING, id, false);
 	id = another_there(&h, id, 1000);
 	assert_true(inode_of(&h, id) != first);
 	assert_int_equal(files_in(&h, "s"), 0);
 	/* What it had open is what it was. */
 	assert_int_equal(lseek(fd, 0, SEEK_END) > 3000, 1);
-	/* qmgr must not believe that we still have it. */
-	assert_int_equal(queue_spares_gone(h.q), 1);
 	assert_int_equal(pread(fd, &byte, 1, 0), 1);
 	close(fd);
 	close_house(&h);
@@ -315,22 +331,163 @@ a_spare_that_is_gone_is_no_loss(void **state)
 	open_house(&h, 1);
 	write_messages(&h, 1, 3000);
 	id = h.ids[0];
-	assert_int_equal(queue_spare_make(h.q, id, NULL), 0);
-	assert_true(queue_spare_give(h.q, id));
+	finish(&h, QUEUE_INCOMING, id, false);
 	queue_spare_clean(h.q, SLOT + 1);
 	assert_int_equal(files_in(&h, "s"), 1);
 	queue_spare_clean(h.q, SLOT);
 	assert_int_equal(files_in(&h, "s"), 0);
 	another_there(&h, id, 1000);
 	/* Another one's file is none of ours. */
-	assert_int_equal(queue_spares_gone(h.q), 1);
-	assert_false(queue_spare_give(h.q, (struct queue_id){ id.n + 1 }));
-	assert_int_equal(queue_spares_gone(h.q), 1);
-	assert_int_equal(queue_spares_gone(h.q), 0);
+	assert_false(
+	    queue_spare_give(h.q, (struct queue_id){ id.n + 1 }, false));
 	close_house(&h);
 }
 
-/* A sealed message never goes into one: here there is no segment. */
+static struct queue_id
+one_more(struct house *h, enum queue_dir dir, size_t size)
+{
+	struct queue_message *m;
+	struct queue_id id;
+
+	write_messages(h, 1, size);
+	assert_int_equal(h->failed, 0);
+	id = h->ids[h->answered - 1];
+	assert_int_equal(
+	    queue_message_open(h->q, dir, id, O_RDONLY, true, &m, NULL), 0);
+	assert_int_equal(m->content_size, size);
+	queue_message_close(&m);
+	return id;
+}
+
+/* Its time was set back before. */
+static bool
+is_written(const struct house *h, struct queue_id id)
+{
+	char text[QUEUE_ID_TEXT], name[QUEUE_NAME];
+	struct stat st;
+
+	queue_id_text(id, text);
+	snprintf(name, sizeof(name), "incoming/%c/s%s", queue_id_dir(id), text);
+	assert_int_equal(fstatat(h->q->fd, name, &st, 0), 0);
+	return st.st_mtime != 0;
+}
+
+static void
+long_files_are_filled_again(void **state)
+{
+	static const size_t sizes[] = { 900000, 400000, 350000, 2000000 };
+	struct queue_id id, last;
+	struct house h;
+	ino_t first;
+
+	(void)state;
+	open_house(&h, 1);
+	last = one_more(&h, QUEUE_ACTIVE, 700000);
+	first = inode_in(&h, QUEUE_ACTIVE, last);
+	for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+		finish(&h, QUEUE_ACTIVE, last, true);
+		id = one_more(&h, QUEUE_ACTIVE, sizes[i]);
+		was_taken(&h, last);
+		assert_true(inode_in(&h, QUEUE_ACTIVE, id) == first);
+		assert_int_equal(files_in(&h, "s"), 0);
+		last = id;
+	}
+	/* And with one that goes into the journal after all. */
+	finish(&h, QUEUE_ACTIVE, last, true);
+	id = one_more(&h, QUEUE_INCOMING, 200000);
+	was_taken(&h, last);
+	assert_true(inode_of(&h, id) == first);
+	assert_int_equal(files_in(&h, "s"), 0);
+	close_house(&h);
+}
+
+static void
+a_long_file_that_somebody_reads_is_not(void **state)
+{
+	struct house h;
+	struct queue_id id;
+	char name[QUEUE_NAME];
+	ino_t first;
+	int fd;
+
+	(void)state;
+	open_house(&h, 1);
+	id = one_more(&h, QUEUE_ACTIVE, 700000);
+	first = inode_in(&h, QUEUE_ACTIVE, id);
+	queue_name(QUEUE_ACTIVE, id, name);
+	fd = openat(h.q->fd, name, O_RDONLY);
+	finish(&h, QUEUE_ACTIVE, id, true);
+	assert_true(inode_in(&h, QUEUE_ACTIVE,
+			one_more(&h, QUEUE_ACTIVE, 400000)) != first);
+	was_taken(&h, id);
+	assert_int_equal(files_in(&h, "s"), 0);
+	assert_true(lseek(fd, 0, SEEK_END) > 700000);
+	close(fd);
+	close_house(&h);
+}
+
+static void
+a_message_given_up_takes_its_file_along(void **state)
+{
+	const struct queue_envelope env = { .arrival_us = 1, .uid = -1 };
+	static uint8_t bytes[200000];
+	struct house h;
+	struct queue_id id, gone;
+	struct queue_writer *w;
+
+	(void)state;
+	open_house(&h, 1);
+	id = one_more(&h, QUEUE_ACTIVE, 700000);
+	finish(&h, QUEUE_ACTIVE, id, true);
+	w = queue_writer_open(h.q, &env);
+	queue_writer_body(w, span_of(bytes, sizeof(bytes)));
+	queue_writer_abort(&w);
+	/* The thread's work has an end some time. */
+	while (!queue_spare_gone(h.q, &gone))
+		assert_true(one_more(&h, QUEUE_INCOMING, 1000).n > 0);
+	assert_true(gone.n == id.n);
+	assert_int_equal(files_in(&h, "s"), 0);
+	close_house(&h);
+}
+
+/* A new qmgr cleans up, while somebody goes on. */
+static void
+what_is_being_filled_is_left_alone(void **state)
+{
+	const struct queue_envelope env = {
+		.arrival_us = 1, .uid = -1, .birth = QUEUE_ACTIVE
+	};
+	const struct timespec long_ago[2] = { 0 };
+	static uint8_t bytes[500000];
+	char name[QUEUE_NAME];
+	struct queue_writer *w;
+	struct queue_id id;
+	struct house h;
+	ino_t first;
+
+	(void)state;
+	open_house(&h, 1);
+	id = one_more(&h, QUEUE_ACTIVE, 700000);
+	first = inode_in(&h, QUEUE_ACTIVE, id);
+	queue_name(QUEUE_ACTIVE, id, name);
+	assert_int_equal(utimensat(h.q->fd, name, long_ago, 0), 0);
+	finish(&h, QUEUE_ACTIVE, id, true);
+	w = queue_writer_open(h.q, &env);
+	queue_writer_rcpt(w, &(struct queue_rcpt){ .address = SPAN("a@b"),
+				 .orig_address = SPAN("a@b") });
+	queue_writer_body(w, span_of(bytes, sizeof(bytes)));
+	while (!is_written(&h, id))
+		usleep(1000);
+	queue_spare_clean(h.q, -1);
+	h.waiting++;
+	queue_writer_commit(&w, committed, &h);
+	loop_run(h.loop);
+	assert_int_equal(h.failed, 0);
+	assert_true(inode_in(&h, QUEUE_ACTIVE, h.ids[1]) == first);
+	close_house(&h);
+}
+
+/* A sealed message never goes into a short one: here there is no segment. */
 static void
 what_is_sealed_has_a_new_file(void **state)
 {
@@ -341,15 +498,13 @@ what_is_sealed_has_a_new_file(void **state)
 	open_house(&h, 1);
 	write_messages(&h, 1, 3000);
 	id = h.ids[0];
-	assert_int_equal(queue_spare_make(h.q, id, NULL), 0);
-	assert_true(queue_spare_give(h.q, id));
+	finish(&h, QUEUE_INCOMING, id, false);
 	while (((h.q->source.last_us + 1) & 0xf) != (queue_id_us(id) & 0xf))
 		h.q->source.last_us++;
 	h.q->source.last_us += (int64_t)1 << 40;
 	write_messages(&h, 1, 400000);
 	assert_int_equal(h.failed, 0);
 	assert_int_equal(files_in(&h, "s"), 1);
-	assert_int_equal(queue_spares_gone(h.q), 0);
 	close_house(&h);
 }
 
@@ -910,6 +1065,10 @@ main(void)
 		cmocka_unit_test(finished_files_are_filled_again),
 		cmocka_unit_test(a_file_that_somebody_reads_is_not),
 		cmocka_unit_test(a_spare_that_is_gone_is_no_loss),
+		cmocka_unit_test(long_files_are_filled_again),
+		cmocka_unit_test(a_long_file_that_somebody_reads_is_not),
+		cmocka_unit_test(a_message_given_up_takes_its_file_along),
+		cmocka_unit_test(what_is_being_filled_is_left_alone),
 		cmocka_unit_test(what_is_sealed_has_a_new_file),
 		cmocka_unit_test(long_ones_and_held_ones_stand_alone),
 		cmocka_unit_test(full_segments_change),
