@@ -211,11 +211,15 @@ class Sink:
     def __exit__(self, *_):
         self.close()
 
-    def _answer(self, f, verb, line, usual):
+    def _answer(self, f, verb, line, usual, taken=None):
+        """taken: called before a good answer goes out."""
         special = self.reply(verb, line) if self.reply else None
+        good = special is None or special.startswith(("2", "3"))
+        if good and taken:
+            taken()
         f.write(((special or usual) + "\r\n").encode())
         f.flush()
-        return special is None or special.startswith(("2", "3"))
+        return good
 
     def _serve(self, sock):
         with self.lock:
@@ -276,9 +280,10 @@ class Sink:
                 data = f.read(size)
                 if len(data) < size:
                     return
-                if self._answer(f, "END", rcpts[0],
-                                "250 2.0.0 Ok: queued as SINK"):
-                    self._keep(sender, rcpts, data, secured)
+                self._answer(f, "END", rcpts[0],
+                             "250 2.0.0 Ok: queued as SINK",
+                             lambda d=data: self._keep(sender, rcpts, d,
+                                                       secured))
             elif verb == "QUIT":
                 self._answer(f, verb, text_line, "221 2.0.0 Bye")
                 return
@@ -294,13 +299,15 @@ class Sink:
             if line == b".\r\n":
                 break
             lines.append(line[1:] if line[:1] == b"." else line)
-        times = len(rcpts) if self.lmtp else 1
-        taken = False
-        for i in range(times):
-            taken |= self._answer(f, "END", rcpts[i],
-                                  "250 2.0.0 Ok: queued as SINK")
-        if taken:
-            self._keep(sender, rcpts, b"".join(lines), secured)
+        kept = []
+
+        def keep():
+            if not kept:
+                self._keep(sender, rcpts, b"".join(lines), secured)
+            kept.append(True)
+        for i in range(len(rcpts) if self.lmtp else 1):
+            self._answer(f, "END", rcpts[i], "250 2.0.0 Ok: queued as SINK",
+                         keep)
 
     def _keep(self, sender, rcpts, data, secured):
         with self.lock:
