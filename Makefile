@@ -21,6 +21,9 @@ HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection \
 	-fPIE -fno-common
 # What is installed is optimised as a whole program (gcc has all it takes).
 LTO := $(if $(findstring Free Software,$(shell $(CC) --version)),-flto=auto)
+ifeq ($(MODE)$(LTO)$(origin AR),release-flto=autodefault)
+AR := gcc-ar
+endif
 OPT_debug := -O1 -g
 OPT_release := -O2 -g $(LTO) -D_FORTIFY_SOURCE=3
 OPT_asan := -O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer \

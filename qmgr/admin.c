@@ -474,8 +474,9 @@ flush_one(struct sched_message *s)
 	if (s == NULL)
 		return false;
 	m = CONTAINER_OF(s, struct message, sched);
-	/* Its deferral is on its way to the disk: mailq shows it already. */
-	if (m->notes != NULL)
+	/* That it failed is known and on its way to the disk, or waits for
+	 * room there: mailq shows it already. */
+	if (!list_empty(&m->deferred))
 		m->flushed = true;
 	if (s->state != SCHED_WAITING)
 		return m->flushed;

@@ -17,6 +17,7 @@ import cases  # noqa: E402
 REACHED = {
     "accept-10x100-1k": ("CPU per 1000 mails", "end of data to 250, p99"),
     "accept-200x1-1k": ("CPU per 1000 mails", "end of data to 250, p99"),
+    "accept-10x20-1m": ("accepted",),
     "calls": ("calls per mail, 10 sessions", "calls per mail, 50 sessions",
               "flushes per mail, 50 sessions"),
 }
@@ -50,6 +51,10 @@ def test_ten_sessions():
 
 def test_two_hundred_sessions():
     reached("accept-200x1-1k")
+
+
+def test_long_mail():
+    reached("accept-10x20-1m")
 
 
 def test_calls():
