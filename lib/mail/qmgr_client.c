@@ -90,8 +90,6 @@ on_timer(void *arg)
 	}
 }
 
-/* A call that failed may be one that qmgr never heard of: then it must look
- * by itself, as it does when a connection ends without a farewell. */
 static void
 take_spares(struct qmgr_client *q, struct msg_in *m, enum msg_field field)
 {
@@ -104,6 +102,8 @@ take_spares(struct qmgr_client *q, struct msg_in *m, enum msg_field field)
 			queue_spare_give(q->queue, id, field == F_SPARE_LONG);
 }
 
+/* A call that failed may be one that qmgr never heard of: then it must look
+ * by itself, as it does when a connection ends without a farewell. */
 static void
 answered(void *arg, struct msg_in *m, const struct err *e)
 {

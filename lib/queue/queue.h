@@ -187,7 +187,8 @@ bool queue_spare_give(struct queue *q, struct queue_id id, bool is_long);
 bool queue_spare_gone(struct queue *q, struct queue_id *out);
 /* Removes one. Blocks. */
 void queue_spare_remove(struct queue *q, struct queue_id id);
-/* qmgr: removes the spares of a slot (-1: all) that nobody is filling. Blocks. */
+/* qmgr: removes the spares of a slot (-1: all) that nobody is filling.
+ * Blocks. */
 void queue_spare_clean(struct queue *q, int slot);
 
 /* ---- room kept back (qmgr only; blocks) ---- */

@@ -82,6 +82,29 @@ def test_mail_said_to_be_expired_stays_so_until_its_sender_hears():
         h.said("%s: removed" % sent.qid)
 
 
+def test_a_flush_reaches_mail_of_which_a_part_has_failed():
+    with House(smtp_destination_recipient_limit="1",
+               default_destination_recipient_limit="1") as h:
+        two = queue_file.File(SENDER, [
+            ("u%d@away.test" % i, "smtp", "away.test", 0) for i in range(2)])
+        two.put(h.queue)
+        h.start()
+        agent = Agent(h, credit=1)
+        first = agent.delivery()
+        agent.all(first, DEFERRED, "4.2.0", "not now")
+        # With the next one it is known that the first has failed.
+        second = agent.delivery()
+        asking = h.qmgr.connect_public()
+        cases.equal(asking.call("MSG_QUEUE_FLUSH").name, "MSG_OK")
+        asking.close()
+        agent.all(second, DEFERRED, "4.2.0", "not now")
+        # Not after minimal_backoff_time.
+        again = agent.delivery()
+        agent.all(again, SENT, "2.0.0", "taken")
+        agent.all(agent.delivery(), SENT, "2.0.0", "taken")
+        h.said("%s: removed" % two.qid)
+
+
 def test_the_rest_is_read_after_an_early_bounce_that_is_refused():
     bounce = Bounce(REFUSED)
     with House(bounce, smtp_destination_recipient_limit="1000",
