@@ -141,19 +141,21 @@ take(struct source *s, const struct ring_record *r, struct batch *b)
 	return true;
 }
 
+/* Lost lines are told in the log, lost trace events in the trace. */
 static void
-take_lost(struct source *s, struct batch *b)
+take_lost(struct source *s, enum log_kind kind, struct batch *b)
 {
-	uint32_t lost = ring_lost(s->ring);
+	uint32_t lost = ring_lost(s->ring, kind);
 	char text[64];
-	struct ring_record r = { .kind = LOG_K_LINE, .level = LOG_L_WARNING,
+	struct ring_record r = { .kind = kind, .level = LOG_L_WARNING,
 		.time_us = clock_wall_us(), .at = UINT64_MAX,
+		.what = span_str(kind == LOG_K_EVENT ? "lost" : ""),
 		.tag = span_str(s->tag) };
 
 	if (lost == 0)
 		return;
-	snprintf(text, sizeof(text), "%u lines lost: the log ring was full",
-	    (unsigned)lost);
+	snprintf(text, sizeof(text), "%u %s lost: the log ring was full",
+	    (unsigned)lost, kind == LOG_K_EVENT ? "events" : "lines");
 	r.text = span_str(text);
 	(void)take(s, &r, b);
 }
@@ -300,7 +302,8 @@ put_to_sleep(struct sinks *k, struct batch *b)
 
 		if (s->has_next)
 			continue;
-		take_lost(s, b);
+		take_lost(s, LOG_K_LINE, b);
+		take_lost(s, LOG_K_EVENT, b);
 		if (!ring_sleep(s->ring))
 			continue;
 		list_remove(&s->link);

@@ -35,9 +35,10 @@ struct shared {
 	_Alignas(64) _Atomic uint64_t head; /* written by the writer */
 	_Alignas(64) _Atomic uint64_t tail; /* written by the reader */
 	_Atomic uint32_t sleeping;
-	_Atomic uint32_t lost;
+	_Atomic uint32_t lost_lines;
 	/* ring_intend */
 	_Atomic uint64_t intent_tail, intent_inode, intent_end;
+	_Atomic uint32_t lost_events;
 };
 _Static_assert(sizeof(struct shared) <= RING_HEAD, "one page");
 
@@ -216,18 +217,26 @@ wake_reader(struct ring *r)
 		return;
 }
 
+static _Atomic uint32_t *
+lost_count(struct shared *s, enum log_kind kind)
+{
+	return kind == LOG_K_LINE ? &s->lost_lines : &s->lost_events;
+}
+
 void
 ring_put(struct ring *r, const struct ring_record *record)
 {
 	struct shared *s = r->shared;
+	const uint64_t room =
+	    record->kind == LOG_K_LINE ? r->size : r->size / 4 * 3;
 	uint8_t bytes[RECORD_MAX];
 	size_t n = encode(record, bytes);
 	uint64_t head;
 
 	pthread_mutex_lock(&r->lock);
 	head = atomic_load(&s->head);
-	if (head - atomic_load(&s->tail) + n > r->size) {
-		atomic_fetch_add(&s->lost, 1);
+	if (head - atomic_load(&s->tail) + n > room) {
+		atomic_fetch_add(lost_count(s, record->kind), 1);
 	} else {
 		copy_in(r, head, bytes, n);
 		atomic_store(&s->head, head + n);
@@ -381,9 +390,9 @@ ring_reset(struct ring *r)
 }
 
 uint32_t
-ring_lost(struct ring *r)
+ring_lost(struct ring *r, enum log_kind kind)
 {
-	return atomic_exchange(&r->shared->lost, 0);
+	return atomic_exchange(lost_count(r->shared, kind), 0);
 }
 
 bool

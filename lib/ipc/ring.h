@@ -42,7 +42,8 @@ struct ring_record {
 /* Makes a ring of size bytes (a power of two, 4096 and up). */
 int ring_new(size_t size, struct ring **out, struct err *e);
 /* Adds a record; parts that are too long are cut. When there is no room it is
- * only counted: the reader then reports that many lines as lost. */
+ * only counted: the reader then reports that many as lost. The last quarter is
+ * for lines alone: no burst of trace events costs one. */
 void ring_put(struct ring *r, const struct ring_record *record);
 /* What the reader needs: the memory, and the eventfd that is written when the
  * reader sleeps and something was added. They stay the ring's. */
@@ -66,8 +67,8 @@ void ring_commit_to(struct ring *r, uint64_t place);
 void ring_rewind(struct ring *r);
 /* Forgets all that is in it. */
 void ring_reset(struct ring *r);
-/* The number of lines lost since the last call. */
-uint32_t ring_lost(struct ring *r);
+/* The number of records of that kind lost since the last call. */
+uint32_t ring_lost(struct ring *r, enum log_kind kind);
 /* True: nothing to be read, and the event will be written when that changes.
  * False: read on. */
 bool ring_sleep(struct ring *r);

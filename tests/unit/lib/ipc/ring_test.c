@@ -117,7 +117,30 @@ goes_around_many_times(void **state)
 			take(p->reader, "more");
 		ring_commit(p->reader);
 	}
-	assert_int_equal(ring_lost(p->reader), 0);
+	assert_int_equal(ring_lost(p->reader, LOG_K_LINE), 0);
+}
+
+static void
+events_leave_room_for_lines(void **state)
+{
+	struct pair *p = *state;
+	const struct ring_record event = { .kind = LOG_K_EVENT,
+		.what = SPAN("milter"), .tag = SPAN("postfix/pickup"),
+		.text = SPAN("one of very many") };
+	struct ring_record record;
+	unsigned events = 0, lines = 0;
+
+	for (int i = 0; i < 1000; i++)
+		ring_put(p->writer, &event);
+	for (int i = 0; i < 20; i++)
+		put(p->writer, "what has to be known");
+	while (ring_next(p->reader, &record, NULL) == 1)
+		*(record.kind == LOG_K_EVENT ? &events : &lines) += 1;
+	assert_int_equal(lines, 20);
+	assert_true(events > 50);
+	assert_int_equal(ring_lost(p->reader, LOG_K_LINE), 0);
+	assert_int_equal(ring_lost(p->reader, LOG_K_EVENT), 1000 - events);
+	assert_int_equal(ring_lost(p->reader, LOG_K_EVENT), 0);
 }
 
 static void
@@ -137,11 +160,11 @@ full_counts_what_is_lost(void **state)
 		assert_true(span_eq(record.text, span_str(text)));
 	}
 	assert_true(taken > 50);
-	assert_int_equal(ring_lost(p->reader), 1000 - taken);
-	assert_int_equal(ring_lost(p->reader), 0);
+	assert_int_equal(ring_lost(p->reader, LOG_K_LINE), 1000 - taken);
+	assert_int_equal(ring_lost(p->reader, LOG_K_LINE), 0);
 	/* Taken, but not committed: there is still no room. */
 	put(p->writer, text);
-	assert_int_equal(ring_lost(p->reader), 1);
+	assert_int_equal(ring_lost(p->reader, LOG_K_LINE), 1);
 	ring_commit(p->reader);
 	put(p->writer, "room again");
 	take(p->reader, "room again");
@@ -344,10 +367,10 @@ threads_write_while_it_is_read(void **state)
 			got++;
 		}
 		ring_commit(p->reader);
-		lost += ring_lost(p->reader);
+		lost += ring_lost(p->reader, LOG_K_LINE);
 		if (got + lost < THREADS * LINES && ring_sleep(p->reader)) {
 			/* Lines may have been lost just before the sleep. */
-			lost += ring_lost(p->reader);
+			lost += ring_lost(p->reader, LOG_K_LINE);
 			if (got + lost >= THREADS * LINES)
 				break;
 			assert_int_equal(poll(&poll_event, 1, 10000), 1);
@@ -397,6 +420,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(records_come_back_whole),
 		T(goes_around_many_times),
+		T(events_leave_room_for_lines),
 		T(full_counts_what_is_lost),
 		T(long_parts_are_cut),
 		T(the_next_reader_goes_on),
