@@ -238,15 +238,23 @@ session_run(struct session *s)
 }
 
 static void
+answer_now(struct session *s, unsigned code, const char *dsn,
+    struct span text)
+{
+	smtp_server_answer(s->engine, code, dsn, text);
+	s->progress = true;
+	session_run(s);
+}
+
+static void
 send_delayed(void *arg)
 {
 	struct session *s = arg;
+	struct buf text = s->delayed_text;
 
-	smtp_server_answer(s->engine, s->delayed_code, s->delayed_dsn,
-	    buf_span(&s->delayed_text));
-	buf_release(&s->delayed_text);
-	s->progress = true;
-	session_run(s);
+	buf_init(&s->delayed_text, REPLY_MAX);
+	answer_now(s, s->delayed_code, s->delayed_dsn, buf_span(&text));
+	buf_release(&text);
 }
 
 void
@@ -254,24 +262,25 @@ session_answer(struct session *s, unsigned code, const char *dsn,
     const char *fmt, ...)
 {
 	const struct smtpd_conf *c = s->service->conf;
+	char text[REPLY_MAX];
 	va_list ap;
 
-	buf_reset(&s->delayed_text);
 	va_start(ap, fmt);
-	buf_vfmt(&s->delayed_text, fmt, ap);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	s->delayed_code = code;
-	s->delayed_dsn = dsn;
-	if (smtp_server_errors(s->engine) >=
-		(unsigned)c->smtpd_soft_error_limit &&
-	    c->smtpd_error_sleep_time > 0) {
-		if (s->delay == NULL)
-			s->delay =
-			    timer_new(s->service->loop, send_delayed, s);
-		timer_start(s->delay, (uint64_t)c->smtpd_error_sleep_time);
+	if (smtp_server_errors(s->engine) <
+		(unsigned)c->smtpd_soft_error_limit ||
+	    c->smtpd_error_sleep_time <= 0) {
+		answer_now(s, code, dsn, span_str(text));
 		return;
 	}
-	send_delayed(s);
+	buf_reset(&s->delayed_text);
+	buf_str(&s->delayed_text, text);
+	s->delayed_code = code;
+	s->delayed_dsn = dsn;
+	if (s->delay == NULL)
+		s->delay = timer_new(s->service->loop, send_delayed, s);
+	timer_start(s->delay, (uint64_t)c->smtpd_error_sleep_time);
 }
 
 static void

@@ -15,24 +15,33 @@ static void
 add_clean(struct buf *out, struct span text, bool utf8)
 {
 	const bool pass = utf8 && utf8_valid(text);
+	uint8_t *to = buf_room(out, text.n);
 
+	if (to == NULL)
+		return;
 	for (size_t i = 0; i < text.n; i++) {
 		const uint8_t c = text.p[i];
 
-		buf_byte(
-		    out, c < ' ' || c == 127 || (c > 127 && !pass) ? '?' : c);
+		to[i] = c < ' ' || c == 127 || (c > 127 && !pass) ? '?' : c;
 	}
+	buf_grown(out, text.n);
 }
 
 static void
 reply_line(struct buf *out, unsigned code, bool last, const char *dsn,
     struct span text, bool utf8)
 {
-	buf_fmt(out, "%03u%c", code, last ? ' ' : '-');
-	if (dsn[0] != '\0')
-		buf_fmt(out, "%s ", dsn);
+	const uint8_t number[] = { (uint8_t)('0' + code / 100 % 10),
+		(uint8_t)('0' + code / 10 % 10), (uint8_t)('0' + code % 10),
+		last ? ' ' : '-' };
+
+	buf_add(out, span_of(number, sizeof(number)));
+	if (dsn[0] != '\0') {
+		buf_str(out, dsn);
+		buf_byte(out, ' ');
+	}
 	add_clean(out, text, utf8);
-	buf_str(out, "\r\n");
+	buf_add(out, SPAN("\r\n"));
 }
 
 /* The text with the footer below it, or NULL's worth: the text alone. */
