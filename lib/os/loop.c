@@ -5,9 +5,14 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <time.h>
 
 #include "lib/os/loop_uv.h"
+
+/* Watches of descriptors below this number are kept for the next descriptor
+ * with the same number. */
+enum { KEPT_FDS = 1024 };
 
 struct loop {
 	uv_loop_t uv;
@@ -21,6 +26,7 @@ struct loop {
 	struct list orphans;
 	loop_later_fn on_wake;
 	bool stopping;
+	struct watch *kept[KEPT_FDS]; /* by descriptor; NULL: none */
 };
 
 struct timer {
@@ -32,6 +38,7 @@ struct timer {
 struct watch {
 	uv_poll_t uv;
 	struct loop *loop;
+	int fd;
 	watch_fn fn;
 	void *arg;
 	int events;
@@ -132,6 +139,12 @@ loop_new(void)
 }
 
 static void
+free_handle(uv_handle_t *h)
+{
+	mem_free(h->data);
+}
+
+static void
 close_any(uv_handle_t *h, void *arg)
 {
 	(void)arg;
@@ -180,6 +193,10 @@ loop_free(struct loop **ref)
 		list_remove(link);
 		d->fn(d->arg);
 	}
+	for (int fd = 0; fd < KEPT_FDS; fd++)
+		if (loop->kept[fd] != NULL)
+			uv_close(
+			    (uv_handle_t *)&loop->kept[fd]->uv, free_handle);
 	uv_walk(&loop->uv, close_any, NULL);
 	while (uv_run(&loop->uv, UV_RUN_DEFAULT) != 0)
 		;
@@ -260,12 +277,6 @@ clock_wall_us(void)
 
 /* ---- timers ---- */
 static void
-free_handle(uv_handle_t *h)
-{
-	mem_free(h->data);
-}
-
-static void
 on_timer(uv_timer_t *h)
 {
 	struct timer *t = h->data;
@@ -331,14 +342,12 @@ enter_shared(struct watch *w, struct loop *loop)
 {
 	const int epoll = uv_backend_fd(&loop->uv);
 	struct epoll_event e = { .events = EPOLLIN | EPOLLEXCLUSIVE };
-	int fd;
 
-	must(uv_fileno((const uv_handle_t *)&w->uv, &fd));
-	e.data.fd = fd;
+	e.data.fd = w->fd;
 	/* Not there: libuv has not got to it yet. */
-	if (epoll_ctl(epoll, EPOLL_CTL_DEL, fd, &e) != 0)
+	if (epoll_ctl(epoll, EPOLL_CTL_DEL, w->fd, &e) != 0)
 		return false;
-	BUG_ON(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e) != 0);
+	BUG_ON(epoll_ctl(epoll, EPOLL_CTL_ADD, w->fd, &e) != 0);
 	return true;
 }
 
@@ -432,15 +441,46 @@ on_poll(uv_poll_t *h, int status, int events)
 		w->fn(w->arg, seen);
 }
 
+/* libuv tries each new descriptor, which takes three system calls; one that it
+ * knows by its number it believes to be of the same kind. */
+static struct watch *
+take_kept(struct loop *loop, int fd)
+{
+	struct watch *w = fd < KEPT_FDS ? loop->kept[fd] : NULL;
+	int on = 1;
+
+	if (w == NULL)
+		return NULL;
+	loop->kept[fd] = NULL;
+	BUG_ON(ioctl(fd, FIONBIO, &on) != 0);
+	return w;
+}
+
+static bool
+keep(struct watch *w)
+{
+	if (w->fd >= KEPT_FDS || w->loop->kept[w->fd] != NULL)
+		return false;
+	uv_poll_stop(&w->uv);
+	w->loop->kept[w->fd] = w;
+	return true;
+}
+
 struct watch *
 watch_new(struct loop *loop, int fd, watch_fn fn, void *arg)
 {
-	struct watch *w = MEM_NEW(w);
+	struct watch *w = take_kept(loop, fd);
 
-	must(uv_poll_init(&loop->uv, &w->uv, fd));
-	w->uv.data = w;
-	w->loop = loop;
-	list_init(&w->unshared);
+	if (w == NULL) {
+		w = MEM_NEW(w);
+		must(uv_poll_init(&loop->uv, &w->uv, fd));
+		w->uv.data = w;
+		w->loop = loop;
+		w->fd = fd;
+		list_init(&w->unshared);
+	}
+	w->events = 0;
+	w->shared = false;
 	w->fn = fn;
 	w->arg = arg;
 	return w;
@@ -464,7 +504,8 @@ watch_free(struct watch **ref)
 		return;
 	*ref = NULL;
 	list_remove(&w->unshared);
-	uv_close((uv_handle_t *)&w->uv, free_handle);
+	if (!keep(w))
+		uv_close((uv_handle_t *)&w->uv, free_handle);
 }
 
 /* ---- signals and later ---- */

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@ struct world {
 	struct loop *loop;
 	struct timer *timer, *other;
 	struct watch *watch;
+	int fd, peer;
 	char trail[32];
 };
 
@@ -156,6 +158,61 @@ watches_are_level_triggered(void **state)
 	assert_string_equal(w->trail, "rrr");
 	close(pair[0]);
 	close(pair[1]);
+}
+
+static void
+say(void *arg)
+{
+	struct world *w = arg;
+
+	assert_string_equal(w->trail, "f");
+	assert_int_equal(write(w->peer, "x", 1), 1);
+}
+
+static void
+on_new_owner(void *arg, int events)
+{
+	struct world *w = arg;
+
+	mark(w, events == WATCH_READ ? 's' : '?');
+	loop_stop(w->loop);
+}
+
+/* In the first one's callback its number goes to another connection. */
+static void
+on_old_owner(void *arg, int events)
+{
+	struct world *w = arg;
+	int pair[2];
+
+	(void)events;
+	mark(w, 'f');
+	watch_free(&w->watch);
+	close(w->fd);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(pair[0], w->fd);
+	w->watch = watch_new(w->loop, w->fd, on_new_owner, w);
+	assert_int_not_equal(fcntl(w->fd, F_GETFL) & O_NONBLOCK, 0);
+	watch_set(w->watch, WATCH_READ);
+	close(w->peer);
+	w->peer = pair[1];
+	loop_later(w->loop, say, w);
+}
+
+static void
+a_number_may_come_again(void **state)
+{
+	struct world *w = *state;
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	w->fd = pair[0];
+	w->peer = pair[1];
+	w->watch = watch_new(w->loop, w->fd, on_old_owner, w);
+	watch_set(w->watch, WATCH_READ | WATCH_WRITE);
+	loop_run(w->loop);
+	assert_string_equal(w->trail, "fs");
+	close(w->peer);
 }
 
 static void
@@ -336,6 +393,7 @@ main(void)
 		LOOP_TEST(timers_fire_once_in_order),
 		LOOP_TEST(later_runs_from_the_top),
 		LOOP_TEST(watches_are_level_triggered),
+		LOOP_TEST(a_number_may_come_again),
 		LOOP_TEST(a_hang_up_is_seen),
 		LOOP_TEST(signals_come_to_the_loop),
 		cmocka_unit_test(shared_watch),
