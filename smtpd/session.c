@@ -90,6 +90,7 @@ dispatch(struct session *s, const struct smtp_event *ev)
 		s->end_note = "too many errors";
 		break;
 	case SMTP_EVENT_QUIT:
+		s->quit = true;
 		break;
 	}
 }
@@ -455,7 +456,10 @@ session_free(struct session *s)
 	timer_free(&s->delay);
 	timer_free(&s->patience);
 	tls_ended(s);
-	stream_finish(&s->stream, FINISH_MS);
+	if (s->quit)
+		stream_conclude(&s->stream, FINISH_MS);
+	else
+		stream_finish(&s->stream, FINISH_MS);
 	smtp_server_free(s->engine);
 	limits_release(s);
 	list_remove(&s->link);

@@ -141,6 +141,7 @@ struct session {
 	bool running;            /* session_run is on the stack */
 	bool again;              /* it was asked for meanwhile */
 	bool leaving;            /* no further transaction */
+	bool quit;               /* the client said so */
 	bool ended;              /* to be freed when session_run returns */
 	const char *end_note;    /* "lost connection", ...; for the log */
 };

@@ -522,14 +522,21 @@ abandon(void *arg)
 	stream_free(&s);
 }
 
-void
-stream_finish(struct stream **ref, uint64_t ms)
+/* Is all sent, and nothing there that closing would answer with a reset? */
+static bool
+all_said(const struct stream *s)
 {
-	struct stream *s = *ref;
+	uint8_t byte;
 
-	if (s == NULL)
-		return;
-	*ref = NULL;
+	return !stream_gone(s) && stream_pending(s) == 0 &&
+	       stream_held(s) == 0 &&
+	       recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+	       errno == EAGAIN;
+}
+
+static void
+farewell(struct stream *s, uint64_t ms, bool peer_is_done)
+{
 	if (!stream_alive(s) || s->security == SEC_HANDSHAKE) {
 		stream_free(&s);
 		return;
@@ -537,7 +544,36 @@ stream_finish(struct stream **ref, uint64_t ms)
 	deferred_cancel(&s->due);
 	s->finishing = true;
 	s->handler = &nobody;
-	stream_timeout(s, ms > 0 ? ms : 1);
-	loop_orphan(s->loop, &s->due, abandon);
-	service(s, 0);
+	s->busy++;
+	if (peer_is_done)
+		flush(s);
+	if (peer_is_done && all_said(s)) {
+		s->dead = true;
+		release_io(s);
+	} else {
+		stream_timeout(s, ms > 0 ? ms : 1);
+		loop_orphan(s->loop, &s->due, abandon);
+		service(s, 0);
+	}
+	leave(s);
+}
+
+void
+stream_finish(struct stream **ref, uint64_t ms)
+{
+	struct stream *s = *ref;
+
+	*ref = NULL;
+	if (s != NULL)
+		farewell(s, ms, false);
+}
+
+void
+stream_conclude(struct stream **ref, uint64_t ms)
+{
+	struct stream *s = *ref;
+
+	*ref = NULL;
+	if (s != NULL)
+		farewell(s, ms, s->security == SEC_PLAIN);
 }

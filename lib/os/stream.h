@@ -115,6 +115,10 @@ void stream_timeout(struct stream *s, uint64_t ms);
 /* Sends what is queued (TLS: close_notify too), for at most ms, then closes;
  * input is ignored, no callback is called any more. *s is NULL at once. */
 void stream_finish(struct stream **s, uint64_t ms);
+/* The same for a peer that has announced its last word (QUIT): a plain stream
+ * is closed at once when all is sent and nothing else came. What that peer says
+ * after all is answered with a reset. */
+void stream_conclude(struct stream **s, uint64_t ms);
 
 /* Closes at once. */
 void stream_free(struct stream **s);

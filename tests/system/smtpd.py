@@ -155,6 +155,20 @@ def test_client_that_hangs_up_behind_its_last_command():
         cases.equal(len(p.queued()), 1)
 
 
+def test_client_that_talks_on_behind_quit():
+    # What it says is not answered with a reset, which would cost it the reply.
+    with place() as p:
+        s = socket.create_connection(("127.0.0.1", p.daemon.port),
+                                     cases.WAIT_S)
+        f = s.makefile("rb")
+        f.readline()
+        s.sendall(b"QUIT\r\n" + b"NOOP\r\n" * 100000)
+        cases.equal(f.readline(), b"554 5.5.0 Error: SMTP protocol "
+                    b"synchronization\r\n")
+        cases.equal(f.readline(), b"")
+        s.close()
+
+
 def test_client_that_does_not_read():
     # Its replies are not made beyond a bound; it comes to no harm.
     with place("smtpd_junk_command_limit=1000000") as p:

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -342,6 +343,63 @@ finishes_in_order(void **state)
 	stream_write(w->b.stream, span_of(lot, sizeof(lot)));
 	stream_finish(&w->b.stream, 5000);
 	assert_null(w->b.stream);
+	w->a.stop_closed = true;
+	loop_run(w->loop);
+	assert_int_equal(w->a.got.n, sizeof(lot));
+	assert_int_equal(w->a.end, STREAM_EOF);
+}
+
+/* Whom nothing more comes from is not waited for. */
+static void
+concludes_at_once(void **state)
+{
+	struct world *w = *state;
+	const int fd = stream_fd(w->b.stream);
+
+	stream_pause(w->a.stream);
+	says(w->b.stream, "221 bye");
+	stream_conclude(&w->b.stream, 5000);
+	assert_null(w->b.stream);
+	assert_int_equal(fcntl(fd, F_GETFD), -1);
+	stream_resume(w->a.stream);
+	w->a.stop_closed = true;
+	loop_run(w->loop);
+	assert_true(got(&w->a, "221 bye"));
+	assert_int_equal(w->a.end, STREAM_EOF);
+}
+
+/* What it said after all does not cost it the last words. */
+static void
+concludes_with_who_goes_on(void **state)
+{
+	static uint8_t lot[39000];
+	struct world *w = *state;
+
+	says(w->a.stream, "unread by b");
+	stream_pause(w->b.stream);
+	turn(w);
+	stream_write(w->b.stream, span_of(lot, sizeof(lot)));
+	stream_conclude(&w->b.stream, 5000);
+	assert_null(w->b.stream);
+	w->a.stop_closed = true;
+	loop_run(w->loop);
+	assert_int_equal(w->a.got.n, sizeof(lot));
+	assert_int_equal(w->a.end, STREAM_EOF);
+}
+
+/* Nor does it cost them to be slow in taking them. */
+static void
+concludes_with_who_is_slow(void **state)
+{
+	static uint8_t lot[39000];
+	struct world *w = *state;
+	const int fd = stream_fd(w->b.stream), small = 4096;
+
+	assert_int_equal(
+	    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
+	stream_write(w->b.stream, span_of(lot, sizeof(lot)));
+	stream_conclude(&w->b.stream, 5000);
+	assert_int_not_equal(fcntl(fd, F_GETFD), -1);
 	w->a.stop_closed = true;
 	loop_run(w->loop);
 	assert_int_equal(w->a.got.n, sizeof(lot));
@@ -783,6 +841,9 @@ main(void)
 		STREAM_TEST(times_out),
 		STREAM_TEST(may_be_freed_in_a_callback),
 		STREAM_TEST(finishes_in_order),
+		STREAM_TEST(concludes_at_once),
+		STREAM_TEST(concludes_with_who_goes_on),
+		STREAM_TEST(concludes_with_who_is_slow),
 		STREAM_TEST(an_unfinished_farewell_ends_with_the_loop),
 		STREAM_TEST(speaks_tls),
 		cmocka_unit_test(verifies_names_and_addresses),
