@@ -109,22 +109,37 @@ span_trim(struct span s)
 	return s;
 }
 
-static bool
-in_set(uint8_t c, const char *set)
+struct byte_set {
+	uint64_t bits[4];
+};
+
+static struct byte_set
+set_of(const char *bytes)
 {
-	return c != 0 && strchr(set, c) != NULL;
+	struct byte_set set = { { 0 } };
+
+	for (const uint8_t *p = (const uint8_t *)bytes; *p != 0; p++)
+		set.bits[*p / 64] |= (uint64_t)1 << *p % 64;
+	return set;
+}
+
+static bool
+in_set(const struct byte_set *set, uint8_t c)
+{
+	return (set->bits[c / 64] >> c % 64 & 1) != 0;
 }
 
 bool
 span_token(struct span *rest, const char *delims, struct span *out)
 {
+	const struct byte_set set = set_of(delims);
 	size_t n = 0;
 
-	while (rest->n > 0 && in_set(rest->p[0], delims))
+	while (rest->n > 0 && in_set(&set, rest->p[0]))
 		*rest = span_skip(*rest, 1);
 	if (rest->n == 0)
 		return false;
-	while (n < rest->n && !in_set(rest->p[n], delims))
+	while (n < rest->n && !in_set(&set, rest->p[n]))
 		n++;
 	*out = span_slice(*rest, 0, n);
 	*rest = span_skip(*rest, n);

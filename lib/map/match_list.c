@@ -154,6 +154,7 @@ match_list_free(struct match_list **l)
 /* ---- matching -------------------------------------------------------------
  */
 
+/* The key is in lower case. */
 static int
 ask_table(struct map *table, struct span key, struct err *e)
 {
@@ -183,27 +184,37 @@ parent(struct span domain)
 }
 
 static int
+find_in_table(struct map *table, struct span domain, bool tree, struct err *e)
+{
+	char *folded = fold(domain);
+	struct span key = span_of(folded, domain.n);
+	int rc;
+
+	do {
+		rc = ask_table(table, key, e);
+		key = parent(key);
+	} while (tree && rc == 0 && key.n > 0);
+	mem_free(folded);
+	return rc;
+}
+
+static int
 match_domain(
     const struct pattern *p, struct span domain, bool tree, struct err *e)
 {
 	const struct span word = span_str(p->word);
-	int rc = 0;
 
 	switch (p->kind) {
 	case PATTERN_WORD:
-		return span_eq(domain, word) ||
-		       (tree && domain.n > word.n && span_ends(domain, word) &&
+		return span_ieq(domain, word) ||
+		       (tree && domain.n > word.n && span_iends(domain, word) &&
 			   domain.p[domain.n - word.n - 1] == '.');
 	case PATTERN_SUBDOMAIN:
-		return domain.n > word.n && span_ends(domain, word);
+		return domain.n > word.n && span_iends(domain, word);
 	case PATTERN_NET:
-		return span_eq(domain, word);
+		return span_ieq(domain, word);
 	case PATTERN_TABLE:
-		do {
-			rc = ask_table(p->table, domain, e);
-			domain = parent(domain);
-		} while (tree && rc == 0 && domain.n > 0);
-		return rc;
+		return find_in_table(p->table, domain, tree, e);
 	}
 	return 0;
 }
@@ -211,19 +222,12 @@ match_domain(
 static int
 find_domain(struct match_list *l, struct span domain, bool tree, struct err *e)
 {
-	char *folded = fold(domain);
-	int rc = 0;
-
-	for (size_t i = 0; i < l->count && rc == 0; i++) {
-		rc = match_domain(
-		    &l->list[i], span_of(folded, domain.n), tree, e);
-		if (rc == 1 && l->list[i].negate) {
-			rc = 0;
-			break;
-		}
+	for (size_t i = 0; i < l->count; i++) {
+		const int rc = match_domain(&l->list[i], domain, tree, e);
+		if (rc != 0)
+			return rc == 1 && l->list[i].negate ? 0 : rc;
 	}
-	mem_free(folded);
-	return rc;
+	return 0;
 }
 
 int
@@ -259,7 +263,7 @@ match_list_address(struct match_list *l, const char *ip, struct err *e)
 {
 	struct cidr host;
 
-	if (!cidr_parse(span_str(ip), &host, NULL))
+	if (l->count == 0 || !cidr_parse(span_str(ip), &host, NULL))
 		return 0;
 	for (size_t i = 0; i < l->count; i++) {
 		const int rc = match_address(&l->list[i], &host, ip, e);
