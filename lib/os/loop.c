@@ -33,6 +33,7 @@ struct timer {
 	uv_timer_t uv;
 	timer_fn fn;
 	void *arg;
+	uint64_t due_ms, armed_ms; /* see timer_start */
 };
 
 struct watch {
@@ -276,12 +277,26 @@ clock_wall_us(void)
 }
 
 /* ---- timers ---- */
+static void on_timer(uv_timer_t *h);
+
+static void
+arm_timer(struct timer *t)
+{
+	const uint64_t now = uv_now(t->uv.loop);
+
+	t->armed_ms = t->due_ms;
+	must(uv_timer_start(&t->uv, on_timer, t->due_ms - now, 0));
+}
+
 static void
 on_timer(uv_timer_t *h)
 {
 	struct timer *t = h->data;
 
-	t->fn(t->arg);
+	if (t->due_ms > uv_now(h->loop))
+		arm_timer(t);
+	else
+		t->fn(t->arg);
 }
 
 struct timer *
@@ -301,7 +316,11 @@ timer_start(struct timer *t, uint64_t ms)
 {
 	/* From now, not from when this round began: a round may be long. */
 	uv_update_time(t->uv.loop);
-	must(uv_timer_start(&t->uv, on_timer, ms, 0));
+	t->due_ms = uv_now(t->uv.loop) + ms;
+	/* Most timers are put off time and again and never fire: one that does
+	 * looks whether it was. */
+	if (!timer_active(t) || t->due_ms < t->armed_ms)
+		arm_timer(t);
 }
 
 void
