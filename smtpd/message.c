@@ -59,7 +59,7 @@ take_message(struct session *s)
 		.qid = s->log.qid,
 		.hostname = s->service->common->myhostname,
 		.time_s = now_s,
-		.offset_min = received_zone_min(now_s),
+		.offset_min = received_date(s->service, now_s)->zone_min,
 	};
 	content_begin(s);
 	tx->fixup = fixup_new(&tx->fixup_conf, header_out, tx);

@@ -85,14 +85,18 @@ static void
 set_until(struct session *s)
 {
 	struct protocol *p = s->service->protocol;
+	const int64_t until_s = clock_wall_us() / 1000000 +
+	    s->service->engine.future_s;
 	struct date d;
 
-	date_from_time(clock_wall_us() / 1000000 +
-		s->service->engine.future_s, 0, &d);
+	smtp_server_future_until(s->engine, p->until);
+	if (until_s == p->until_s)
+		return;
+	p->until_s = until_s;
+	date_from_time(until_s, 0, &d);
 	snprintf(p->until, sizeof(p->until),
 	    "%04d-%02d-%02dT%02d:%02d:%02dZ", d.year, d.month, d.day, d.hour,
 	    d.minute, d.second);
-	smtp_server_future_until(s->engine, p->until);
 }
 
 static bool
@@ -186,7 +190,8 @@ add_value(struct session *s, struct span name, struct buf *out)
 
 		/* "Sun Nov 22 14:34:22 2026" without its ends. */
 		buf_init(&b, sizeof(when));
-		date_print_asctime(&b, now_s, received_zone_min(now_s));
+		date_print_asctime(&b, now_s,
+		    received_date(s->service, now_s)->zone_min);
 		buf_add(out, span_slice(buf_span(&b), 4, 19));
 		buf_release(&b);
 	}

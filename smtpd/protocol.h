@@ -21,7 +21,8 @@ struct protocol {
 	struct match_list *flush_domains;
 	struct maps *discard_maps, *command_filter, *reject_footers;
 	unsigned discard; /* bits of smtp_caps that are not offered */
-	char until[32];   /* FUTURERELEASE's latest date, as last offered */
+	int64_t until_s;  /* FUTURERELEASE's latest date, as last offered */
+	char until[32];
 };
 
 int protocol_open(struct service *s, struct err *e);

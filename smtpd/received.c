@@ -3,6 +3,7 @@
 
 #include <time.h>
 
+#include "lib/base/mem.h"
 #include "lib/proto/date.h"
 #include "lib/proto/smtp_server.h"
 
@@ -10,14 +11,31 @@
  * The trace field (RFC 5321 4.4) in Postfix's form.
  */
 
-int
-received_zone_min(int64_t time_s)
+static int
+zone_min(int64_t time_s)
 {
 	const time_t t = (time_t)time_s;
 	struct tm local;
 
 	return localtime_r(&t, &local) == NULL ? 0 :
 						 (int)(local.tm_gmtoff / 60);
+}
+
+const struct received_date *
+received_date(struct service *service, int64_t time_s)
+{
+	struct received_date *d = &service->date;
+	struct buf text;
+
+	if (d->text[0] != '\0' && d->time_s == time_s)
+		return d;
+	d->time_s = time_s;
+	d->zone_min = zone_min(time_s);
+	buf_init(&text, sizeof(d->text));
+	date_print_rfc5322(&text, time_s, d->zone_min, NULL);
+	BUG_ON(!span_copy(buf_span(&text), d->text, sizeof(d->text)));
+	buf_release(&text);
+	return d;
 }
 
 static void
@@ -52,6 +70,6 @@ received_field(const struct session *s, struct span rcpt, const char *qid,
 	if (rcpt.n > 0 && !s->local)
 		buf_fmt(out, "\r\n\tfor <%s>", log_quote(rcpt, 500));
 	buf_str(out, "; ");
-	date_print_rfc5322(out, time_s, received_zone_min(time_s), NULL);
+	buf_str(out, received_date(s->service, time_s)->text);
 	buf_str(out, "\r\n");
 }

@@ -43,12 +43,20 @@ int auth_rules_open(const struct smtpd_conf *c, struct auth_rules *out,
 int restrictions_check(struct conf *c, const struct smtpd_conf *conf,
     const struct common_conf *common, struct err *e);
 
+/* A second as mail has it: all messages that come in it share it. */
+struct received_date {
+	int64_t time_s;
+	int zone_min; /* minutes east of UTC */
+	char text[48]; /* empty: nothing is known yet */
+};
+
 struct service {
 	struct daemon *daemon;
 	struct loop *loop;
 	const struct common_conf *common;
 	const struct smtpd_conf *conf;
 	struct smtp_server_conf engine;
+	struct received_date date; /* see received_date() */
 	struct queue *queue;
 	struct user_client *users;
 	struct router *router;

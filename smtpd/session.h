@@ -247,9 +247,10 @@ void auth_abort(struct session *s);
 /* restrict.c: compiles the lists and connects to policy services. */
 int restrictions_open(struct service *s, struct err *e);
 
-/* received.c: the Received field, with CRLF, appended to out. */
-/* The local zone's offset at a time, minutes east of UTC. */
-int received_zone_min(int64_t time_s);
+/* received.c: the time in the local zone; until it is asked again. */
+const struct received_date *received_date(struct service *service,
+    int64_t time_s);
+/* The Received field, with CRLF, appended to out. */
 void received_field(const struct session *s, struct span rcpt,
     const char *qid, int64_t time_s, struct buf *out);
 
