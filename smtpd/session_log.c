@@ -106,6 +106,21 @@ session_log_bad(struct session *s, const struct smtp_event *ev)
 	    r->dsn, span_str(text), SPAN_EMPTY);
 }
 
+/* " NAME=OK", or " NAME=OK/TOTAL" */
+static void
+add_count(struct buf *line, const char *name, unsigned ok, unsigned total,
+    bool both)
+{
+	buf_byte(line, ' ');
+	buf_str(line, name);
+	buf_byte(line, '=');
+	buf_u64(line, ok);
+	if (!both && ok == total)
+		return;
+	buf_byte(line, '/');
+	buf_u64(line, total);
+}
+
 void
 session_log_end(struct session *s)
 {
@@ -134,14 +149,10 @@ session_log_end(struct session *s)
 		all += total;
 		if (total == 0)
 			continue;
-		buf_fmt(&line, " %s=%u",
-		    smtp_verb_lower((enum smtp_verb)v), ok);
-		if (ok != total)
-			buf_fmt(&line, "/%u", total);
+		add_count(&line, smtp_verb_lower((enum smtp_verb)v), ok,
+		    total, false);
 	}
-	buf_fmt(&line, " commands=%u", all_ok);
-	if (all_ok != all || all == 0)
-		buf_fmt(&line, "/%u", all);
+	add_count(&line, "commands", all_ok, all, all == 0);
 	buf_str(&line, protocol_notes(s));
 	log_info(&s->log, "disconnect from %s%s", session_client(s),
 	    buf_cstr(&line));

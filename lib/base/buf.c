@@ -82,6 +82,18 @@ buf_byte(struct buf *b, uint8_t c)
 }
 
 void
+buf_u64(struct buf *b, uint64_t n)
+{
+	char digits[20];
+	size_t at = sizeof(digits);
+
+	do
+		digits[--at] = (char)('0' + n % 10);
+	while ((n /= 10) > 0);
+	buf_add(b, span_of(digits + at, sizeof(digits) - at));
+}
+
+void
 buf_vfmt(struct buf *b, const char *fmt, va_list ap)
 {
 	const size_t room = b->p != NULL ? b->cap - b->n + 1 : 0;

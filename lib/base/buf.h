@@ -39,6 +39,7 @@ void buf_reset(struct buf *b);
 void buf_add(struct buf *b, struct span s);
 void buf_str(struct buf *b, const char *s);
 void buf_byte(struct buf *b, uint8_t c);
+void buf_u64(struct buf *b, uint64_t n); /* in decimal */
 void buf_fmt(struct buf *b, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 void buf_vfmt(struct buf *b, const char *fmt, va_list ap)

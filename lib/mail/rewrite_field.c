@@ -121,6 +121,16 @@ complete(const struct rewrite *r, const struct rewrite_header *how,
 	return good && buf_ok(out) && out->n > 0;
 }
 
+/* Does it stay as it is? A domain with a dot in it is complete; a dot at its
+ * end goes. */
+static bool
+is_settled(const struct rewrite *r, enum rewrite_class class, bool mapping,
+    struct span domain)
+{
+	return !(mapping && rewrite_wanted(r, class)) &&
+	    span_chr(domain, '.') < domain.n && domain.p[domain.n - 1] != '.';
+}
+
 /* 1: *out is what the item's address becomes. */
 static int
 rewrite_item(struct rewrite *r, enum rewrite_class class,
@@ -130,6 +140,8 @@ rewrite_item(struct rewrite *r, enum rewrite_class class,
 	struct buf before, full;
 	int rc = 0;
 
+	if (is_settled(r, class, mapping, item->addr.domain))
+		return 0;
 	buf_init(&before, LIMIT_ADDRESS * 2);
 	buf_init(&full, LIMIT_ADDRESS * 2);
 	address_print(&item->addr, &before);

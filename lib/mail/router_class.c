@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lib/mail/router_impl.h"
 
-#include <stdio.h>
-
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
 
@@ -27,7 +25,11 @@ route_class_name(enum route_class c)
 void
 router_add_reason(struct buf *reason, const char *what, const char *where)
 {
-	buf_fmt(reason, "%s%s %s", reason->n > 0 ? "; " : "", what, where);
+	if (reason->n > 0)
+		buf_str(reason, "; ");
+	buf_str(reason, what);
+	buf_byte(reason, ' ');
+	buf_str(reason, where);
 }
 
 /* A parameter that decided, with the line it stands in. */
@@ -35,13 +37,12 @@ static void
 add_param(struct router *r, struct buf *reason, const char *name)
 {
 	const struct conf_origin o = conf_origin(r->conf, name);
-	char where[LIMIT_PATH];
 
-	if (o.line > 0)
-		snprintf(where, sizeof(where), "%s:%u", o.file, o.line);
-	else
-		snprintf(where, sizeof(where), "%s", o.file);
-	router_add_reason(reason, name, where);
+	router_add_reason(reason, name, o.file);
+	if (o.line == 0)
+		return;
+	buf_byte(reason, ':');
+	buf_u64(reason, o.line);
 }
 
 /* ---- step 3 ---------------------------------------------------------------

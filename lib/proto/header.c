@@ -113,21 +113,40 @@ header_find(struct span s, struct span name, struct header_field *out)
 	return false;
 }
 
+/* How many bytes at the front are neither CR nor LF nor NUL. */
+static size_t
+plain_length(struct span s)
+{
+	size_t n = 0;
+
+	while (n < s.n && s.p[n] != '\r' && s.p[n] != '\n' && s.p[n] != '\0')
+		n++;
+	return n;
+}
+
 void
 header_unfold(struct span body, struct buf *out)
 {
 	body = span_trim(body);
-	for (size_t i = 0; i < body.n; i++) {
-		const uint8_t c = body.p[i];
-		const struct span here = span_skip(body, i);
+	while (body.n > 0) {
+		const size_t plain = plain_length(body);
+		const size_t room = out->max - out->n;
+		size_t end;
 
-		if (span_starts(here, SPAN("\r\n")) && i + 2 < body.n &&
-		    is_wsp(body.p[i + 2]))
-			i++;
-		else if (c == '\n' && i + 1 < body.n && is_wsp(body.p[i + 1]))
-			continue;
-		else
-			buf_byte(
-			    out, c == '\r' || c == '\n' || c == '\0' ? ' ' : c);
+		buf_add(out, span_slice(body, 0, plain < room ? plain : room));
+		if (plain > room) {
+			buf_byte(out, body.p[room]); /* it has spilt */
+			return;
+		}
+		body = span_skip(body, plain);
+		end = span_starts(body, SPAN("\r\n"))   ? 2
+		      : span_starts(body, SPAN("\n")) ? 1
+						      : 0;
+		if (end > 0 && end < body.n && is_wsp(body.p[end])) {
+			body = span_skip(body, end);
+		} else if (body.n > 0) {
+			buf_byte(out, ' ');
+			body = span_skip(body, 1);
+		}
 	}
 }

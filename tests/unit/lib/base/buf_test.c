@@ -73,6 +73,22 @@ lends_room(void **state)
 	buf_release(&b);
 }
 
+static void
+prints_numbers(void **state)
+{
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 100);
+	buf_u64(&b, 0);
+	buf_byte(&b, ' ');
+	buf_u64(&b, 10);
+	buf_byte(&b, ' ');
+	buf_u64(&b, UINT64_MAX);
+	assert_string_equal(buf_cstr(&b), "0 10 18446744073709551615");
+	buf_release(&b);
+}
+
 int
 main(void)
 {
@@ -81,6 +97,7 @@ main(void)
 		cmocka_unit_test(spills_whole_and_stays_spilt),
 		cmocka_unit_test(consumes_from_the_front),
 		cmocka_unit_test(lends_room),
+		cmocka_unit_test(prints_numbers),
 	};
 
 	return cmocka_run_group_tests_name("buf", tests, NULL, NULL);

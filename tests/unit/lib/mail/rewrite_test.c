@@ -208,6 +208,8 @@ bare_names_are_completed(void **state)
 
 	field(f, true, "", " root, Bob <bob>",
 	    " root@ours.example, Bob <bob@ours.example>");
+	field(f, true, "", " a@b.example, c@d.example.",
+	    " a@b.example, c@d.example");
 	field(f, false, "", " root", NULL);
 	field(f, false, "invalid.example", " root",
 	    " root@invalid.example");

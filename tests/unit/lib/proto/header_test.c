@@ -94,6 +94,12 @@ finds_and_unfolds(void **state)
 	header_unfold(span_of(" a\r\n b\n\tc\rd\0e \r\n", 16), &b);
 	assert_string_equal(buf_cstr(&b), "a b\tc d e");
 	buf_release(&b);
+	/* What does not fit whole is taken in part. */
+	buf_init(&b, 5);
+	header_unfold(SPAN("ab\r\n cdef"), &b);
+	assert_string_equal(buf_cstr(&b), "ab cd");
+	assert_false(buf_ok(&b));
+	buf_release(&b);
 }
 
 static void
