@@ -58,12 +58,12 @@ struct edit_one {
 	struct journal_step step;
 	struct edit *edit;
 	struct journal_segment *seg; /* whose record may not go meanwhile */
-	uint64_t seg_at;
+	uint64_t seg_at, seg_end;
 	struct queue_id id;
 	bool found;
 	bool dir_known;
 	enum queue_dir dir; /* where it is, and then where it went */
-	bool unsure; /* of its file, as in struct message */
+	bool unsure, unfiled; /* of its file, as in struct message */
 	bool done;
 	bool asked; /* OP_REQUEUE: pickup has answered, */
 	bool anew;  /* and made a new message */
@@ -193,6 +193,8 @@ locate(struct edit_one *one)
 {
 	const enum op op = one->edit->op;
 
+	if (one->unfiled)
+		return true;
 	if (one->dir_known)
 		return op != OP_RELEASE && is_in(one, one->dir);
 	if (op == OP_HOLD)
@@ -208,10 +210,11 @@ seal(struct edit_one *one)
 {
 	struct queue *q = one->edit->q->queue;
 
-	if (one->unsure && one->seg != NULL &&
-	    queue_rebuild(q, &one->seg->file, one->seg_at, one->id, true,
-		&one->e) != 0)
+	if ((one->unsure || one->unfiled) && one->seg != NULL &&
+	    queue_rebuild(q, &one->seg->file, one->seg_at, one->id,
+		one->unsure, &one->e) != 0)
 		return -1;
+	one->unfiled = false;
 	one->unsure = queue_flush(q, one->id, QUEUE_INCOMING, &one->e) != 0;
 	if (one->unsure ||
 	    queue_rename(
@@ -334,8 +337,9 @@ edit_done(struct work *work)
 		m->forced = true;
 	/* Perhaps it is not sealed. */
 	if (m != NULL && !one->done && one->seg != NULL) {
-		segment_join(one->seg, m, one->seg_at);
+		segment_join(one->seg, m, one->seg_at, one->seg_end);
 		m->unsure = one->unsure;
+		m->unfiled = one->unfiled;
 	}
 	one_over(one, one->done);
 }
@@ -363,7 +367,9 @@ edit_ready(struct message *m)
 	one->dir = m->dir;
 	one->seg = m->seg;
 	one->seg_at = m->seg_at;
+	one->seg_end = m->seg_end;
 	one->unsure = m->unsure;
+	one->unfiled = m->unfiled;
 	if (one->seg != NULL)
 		one->seg->holds++;
 	/* One at a time: a second wish finds what the first has left. */

@@ -34,7 +34,7 @@ struct delivery {
 };
 
 /* A connection. */
-enum { SPARES_TOLD = 256, SPARES_LONG = 16 };
+enum { SPARES_MAX = 16 };
 
 struct conn {
 	struct qmgr *q;
@@ -42,17 +42,14 @@ struct conn {
 	int slot;		  /* of an acceptor, or -1 */
 	bool farewell;
 	/* of an acceptor: its spare files (spares.c) */
-	struct queue_id spares[SPARES_TOLD]; /* to be told of */
-	unsigned spare_count;
-	unsigned spare_all; /* with those it knows */
-	struct queue_id long_spares[SPARES_LONG];
-	unsigned long_count, long_told; /* the first of them it knows */
+	struct queue_id spares[SPARES_MAX];
+	unsigned spare_count, spare_told; /* the first of them it knows */
 	bool admin;		 /* public: may change the queue */
 	struct listing *listing; /* public: where its listing is */
 };
 struct conn *conn_of(struct server_conn *c);
 
-/* ---- spares.c: files of finished messages go back to their makers ---- */
+/* ---- spares.c: files of long messages go back to their makers ---- */
 /* May its file, which is about to be finished, become a spare? */
 bool spare_wanted(const struct message *m);
 /* It has become one. */

@@ -65,6 +65,7 @@ segment_left(struct message *m)
 
 	list_remove(&m->seg_link);
 	m->seg = NULL;
+	message_drop_head(m);
 	if (s != NULL && s->checking)
 		segment_go_on(s);
 }

@@ -5,11 +5,12 @@
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
 #include "lib/mail/queue_msg.h"
-#include "qmgr/agents.h"
+#include "qmgr/segments.h"
 
 /*
  * The listing of the queue for mailq: the ids first, then page by page what
- * the files say, read in a thread. One listing at a time for a connection.
+ * the files say, read in a thread; of unfiled messages what their heads say.
+ * One listing at a time for a connection.
  */
 
 enum {
@@ -22,6 +23,7 @@ enum {
 struct item {
 	struct queue_id id;
 	enum queue_dir dir;
+	struct span head; /* of one that was unfiled; or empty */
 };
 
 struct listing {
@@ -47,18 +49,23 @@ struct scan_dir {
 	enum queue_dir dir;
 };
 
-static bool
-on_entry(void *arg, struct queue_id id, int64_t mtime_s)
+static void
+add_item(struct listing *l, const struct item *item)
 {
-	const struct scan_dir *s = arg;
-	struct listing *l = s->l;
-
-	(void)mtime_s;
 	if (l->count == l->room) {
 		l->room = l->room == 0 ? 256 : 2 * l->room;
 		l->items = mem_resize(l->items, l->room, sizeof(*l->items));
 	}
-	l->items[l->count++] = (struct item){ id, s->dir };
+	l->items[l->count++] = *item;
+}
+
+static bool
+on_entry(void *arg, struct queue_id id, int64_t mtime_s)
+{
+	const struct scan_dir *s = arg;
+
+	(void)mtime_s;
+	add_item(s->l, &(struct item){ .id = id, .dir = s->dir });
 	return true;
 }
 
@@ -123,6 +130,22 @@ put_rcpts(struct listing *l, struct queue_message *m)
 	return true;
 }
 
+/* Where it was or has gone to since. */
+static int
+open_item(
+    struct listing *l, const struct item *item, struct queue_message **out)
+{
+	const enum queue_dir dirs[] = { item->dir, QUEUE_ACTIVE,
+		QUEUE_DEFERRED };
+
+	for (size_t i = 0; i < COUNT_OF(dirs); i++)
+		if (queue_message_open(l->q->queue, dirs[i], item->id,
+			O_RDONLY, false, out, NULL) == 0)
+			return 0;
+	return item->head.n > 0 ?
+	    queue_message_from_head(item->head, out, NULL) : -1;
+}
+
 /* One message; false when it goes on in the next page. */
 static bool
 put_message(struct listing *l, const struct item *item)
@@ -131,13 +154,7 @@ put_message(struct listing *l, const struct item *item)
 	struct queue_message *m;
 	bool whole;
 
-	if (queue_message_open(l->q->queue, item->dir, item->id, O_RDONLY,
-		false, &m, NULL) != 0 &&
-	    (item->dir != QUEUE_INCOMING ||
-		queue_message_open(l->q->queue, QUEUE_ACTIVE, item->id,
-		    O_RDONLY, false, &m, NULL) != 0) &&
-	    queue_message_open(l->q->queue, QUEUE_DEFERRED, item->id, O_RDONLY,
-		false, &m, NULL) != 0)
+	if (open_item(l, item, &m) != 0)
 		return true;
 	msg_group_begin(&l->page, F_MESSAGE);
 	put_head(l, item);
@@ -181,6 +198,8 @@ listing_free(struct listing *l)
 {
 	if (l->conn != NULL)
 		l->conn->listing = NULL;
+	for (size_t i = 0; i < l->count; i++)
+		mem_free((void *)(uintptr_t)l->items[i].head.p);
 	mem_free(l->items);
 	mem_free(l);
 }
@@ -232,8 +251,29 @@ by_age(const void *a, const void *b)
 
 	if (x->id.n != y->id.n)
 		return x->id.n < y->id.n ? -1 : 1;
-	/* Where it went to counts. */
-	return x->dir > y->dir ? -1 : x->dir < y->dir;
+	/* Where it went to counts; and a file says more than a head. */
+	if (x->dir != y->dir)
+		return x->dir > y->dir ? -1 : 1;
+	return x->head.n > y->head.n ? 1 : x->head.n < y->head.n ? -1 : 0;
+}
+
+static void
+add_unfiled(struct listing *l)
+{
+	LIST_EACH (&l->q->segments, link) {
+		struct journal_segment *s =
+		    CONTAINER_OF(link, struct journal_segment, link);
+
+		LIST_EACH (&s->live, seg_link) {
+			const struct message *m =
+			    CONTAINER_OF(seg_link, struct message, seg_link);
+
+			if (m->head.n > 0)
+				add_item(l, &(struct item){ m->sched.id,
+				    QUEUE_INCOMING,
+				    span_of(span_dup(m->head), m->head.n) });
+		}
+	}
 }
 
 /* Each message once; of incoming/ only what is accepted. */
@@ -242,17 +282,19 @@ tidy(struct listing *l)
 {
 	size_t n = 0;
 
+	add_unfiled(l);
 	if (l->count > 0)
 		qsort(l->items, l->count, sizeof(*l->items), by_age);
 	for (size_t i = 0; i < l->count; i++) {
-		const struct item *item = &l->items[i];
+		const struct item item = l->items[i];
 
-		if (n > 0 && l->items[n - 1].id.n == item->id.n)
+		if ((n > 0 && l->items[n - 1].id.n == item.id.n) ||
+		    (item.dir == QUEUE_INCOMING &&
+			scheduler_find(l->q->sched, item.id) == NULL)) {
+			mem_free((void *)(uintptr_t)item.head.p);
 			continue;
-		if (item->dir == QUEUE_INCOMING &&
-		    scheduler_find(l->q->sched, item->id) == NULL)
-			continue;
-		l->items[n++] = *item;
+		}
+		l->items[n++] = item;
 	}
 	l->count = n;
 }

@@ -8,13 +8,17 @@
 
 #include "lib/base/limits.h"
 #include "lib/base/mem.h"
+#include "lib/os/memfd.h"
 #include "lib/proto/address.h"
+#include "lib/queue/recover.h"
 #include "qmgr/segments.h"
+#include "qmgr/settle_steps.h"
 
 /* A message becomes known, is opened page by page, and is forgotten. */
 
 enum {
 	HEADS_MAX = 16 << 20, /* bytes kept of all messages */
+	COPIES_MAX = 64 << 20, /* of those whose file was not made */
 	HEAD_RCPTS = 50,      /* more are read in a thread */
 };
 
@@ -89,8 +93,8 @@ message_add(
 	return m;
 }
 
-static void
-drop_head(struct message *m)
+void
+message_drop_head(struct message *m)
 {
 	m->q->head_bytes -= m->head.n;
 	mem_free((void *)(uintptr_t)m->head.p);
@@ -101,7 +105,7 @@ void
 message_head(struct message *m, struct span head)
 {
 	if (m->head.n > 0 || m->open != NULL || m->busy || head.n == 0 ||
-	    m->q->head_bytes + head.n > HEADS_MAX)
+	    (!m->unfiled && m->q->head_bytes + head.n > HEADS_MAX))
 		return;
 	m->head = span_of(span_dup(head), head.n);
 	m->q->head_bytes += head.n;
@@ -114,6 +118,8 @@ message_close(struct message *m)
 	if (m->read_fd >= 0)
 		close(m->read_fd);
 	m->read_fd = -1;
+	m->q->copied_bytes -= m->copied;
+	m->copied = 0;
 	m->next_page = 0;
 	m->done_count = 0;
 	m->verdict = VERDICT_NONE;
@@ -138,7 +144,6 @@ message_forget(struct message *m)
 	    !list_empty(&m->told) ||
 	       !list_empty(&m->deferred) || !list_empty(&m->held));
 	segment_left(m);
-	drop_head(m);
 	scheduler_forget(m->q->sched, &m->sched);
 	message_close(m);
 	qmgr_pump_soon(m->q);
@@ -213,12 +218,31 @@ message_may_be_for(const struct message *m, struct span domain)
 }
 
 /* ---- a page, in a thread ---- */
+/* For agents a file is not worth making: most mail is delivered at once. */
+static int
+copy_record(struct message *m)
+{
+	struct buf data;
+	int ret;
+
+	buf_init(&data, m->copied);
+	ret = queue_read_record(
+	    &m->seg->file, m->seg_at, m->sched.id, &data, &m->e);
+	if (ret == 0)
+		ret = memfd_seal(
+		    m->log.qid, buf_span(&data), &m->read_fd, &m->e);
+	buf_release(&data);
+	return ret;
+}
+
 static int
 open_for_agents(struct message *m)
 {
 	if (m->read_fd >= 0 ||
-	    queue_open_file(m->q->queue, m->dir, m->sched.id, O_RDONLY,
-		&m->read_fd, &m->e) == 0)
+	    (m->unfiled && m->copied > 0 && copy_record(m) == 0) ||
+	    (settle_file(m, &m->e) == 0 &&
+		queue_open_file(m->q->queue, m->dir, m->sched.id, O_RDONLY,
+		    &m->read_fd, &m->e) == 0))
 		return 0;
 	queue_message_close(&m->open);
 	return -1;
@@ -231,7 +255,8 @@ open_files(struct message *m)
 
 	if (m->open != NULL)
 		return open_for_agents(m);
-	if (queue_message_open(m->q->queue, m->dir, m->sched.id, O_RDWR, false,
+	if (settle_file(m, &m->e) != 0 ||
+	    queue_message_open(m->q->queue, m->dir, m->sched.id, O_RDWR, false,
 		&m->open, &m->e) != 0 ||
 	    open_for_agents(m) != 0)
 		return -1;
@@ -400,7 +425,7 @@ page_at_hand(void *arg)
 static bool
 load_head(struct message *m)
 {
-	if (m->head.n == 0 || m->open != NULL ||
+	if (m->head.n == 0 || m->made || m->open != NULL ||
 	    queue_message_from_head(m->head, &m->open, NULL) != 0)
 		return false;
 	/* Mail that was born in hold/ is not ours: there is no such file in
@@ -416,6 +441,19 @@ load_head(struct message *m)
 	return needs_no_file(m);
 }
 
+/* Its record may be copied for agents, if there is room. */
+static void
+allow_copy(struct message *m)
+{
+	const size_t size = (size_t)(m->seg_end - m->seg_at);
+
+	if (!m->unfiled || m->copied > 0 ||
+	    m->q->copied_bytes + size > COPIES_MAX)
+		return;
+	m->copied = size;
+	m->q->copied_bytes += size;
+}
+
 void
 message_load(struct message *m)
 {
@@ -429,11 +467,13 @@ message_load(struct message *m)
 	}
 	m->busy = true;
 	loaded = load_head(m);
-	drop_head(m);
+	if (!m->unfiled)
+		message_drop_head(m);
 	if (loaded) {
 		loop_later(m->q->loop, page_at_hand, m);
 		return;
 	}
+	allow_copy(m);
 	m->work = (struct work){ .run = read_page, .done = page_read };
 	work_submit(m->q->loop, WORK_NAME, &m->work);
 }

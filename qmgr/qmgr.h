@@ -59,6 +59,7 @@ struct qmgr {
 	uint32_t segment_number; /* the highest of all */
 	uint64_t segment_generation;
 	size_t head_bytes;	 /* of all messages' heads */
+	size_t copied_bytes;	 /* of unfiled messages, for agents */
 	int64_t bound_us;	 /* no id known is later */
 	struct journal *journal; /* NULL: all is sealed, nothing is recorded */
 	struct timer *tick;
@@ -110,7 +111,9 @@ struct message {
 	enum queue_dir dir;
 	struct journal_segment *seg; /* has its record; NULL: it is sealed */
 	struct list seg_link;
-	uint64_t seg_at;
+	uint64_t seg_at, seg_end; /* the record */
+	bool unfiled; /* its file is not made yet: settle_file */
+	bool made;    /* it was made later: its head is not all by now */
 	bool rebuilt; /* from its record */
 	bool unsure;  /* a flush of its file failed: the disk has what it has */
 	bool suspect; /* an agent says that its content is damaged */
@@ -125,7 +128,9 @@ struct message {
 			them before the next one */
 	struct queue_message *open; /* while active */
 	int read_fd;		    /* of the same file, for agents; or -1 */
-	struct span head; /* what the acceptor told of the file; or empty */
+	size_t copied;		    /* bytes of it when it is a copy; or 0 */
+	struct span head; /* what the acceptor told of the file; or empty. Of
+			     an unfiled one until it is sealed or finished */
 	int64_t active_us;
 	uint32_t done_count; /* recipients that are done, in all */
 	enum verdict verdict;
@@ -162,8 +167,11 @@ struct message {
 struct message *message_add(
     struct qmgr *q, struct queue_id id, enum queue_dir dir, uint64_t due_ms);
 /* The beginning of its file as the acceptor wrote it (F_HEAD), if there is
- * room to keep it: then the file is opened for those only who need it. */
+ * room to keep it: then the file is opened for those only who need it. Of an
+ * unfiled message it is always kept. */
 void message_head(struct message *m, struct span head);
+/* It is sealed: its file says all. */
+void message_drop_head(struct message *m);
 void message_forget(struct message *m);
 /* Its sender asked that it be delivered later (RFC 4865)? */
 bool message_unreleased(const struct message *m);

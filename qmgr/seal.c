@@ -28,8 +28,9 @@ struct seal_batch {
 static bool
 move_one(struct queue *q, struct item *item)
 {
-	if (item->unsure && item->dir == QUEUE_INCOMING &&
-	    settle_renew(item->m, &item->e) != 0)
+	if (item->dir == QUEUE_INCOMING &&
+	    (item->unsure ? settle_renew(item->m, &item->e)
+			  : settle_file(item->m, &item->e)) != 0)
 		return false;
 	item->unsure = queue_flush(q, item->id, item->dir, &item->e) != 0;
 	if (item->unsure)

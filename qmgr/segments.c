@@ -98,7 +98,7 @@ run_acquire(struct work *work)
 			   &a->file, &a->e) != 0)
 		return;
 	a->file.head = head;
-	if (segment_head(&a->file, &a->e) != 0)
+	if (segment_begin(&a->file, &a->e) != 0)
 		return;
 	a->failed = head.owner != JOURNAL_QMGR &&
 		    segment_writer(a->q->queue, a->number, &a->fd, &a->e) != 0;
@@ -277,24 +277,26 @@ on_segment_full(struct request *r, struct msg_in *in, void *arg)
 
 /* ---- messages become known ---- */
 void
-segment_join(struct journal_segment *s, struct message *m, uint64_t at)
+segment_join(struct journal_segment *s, struct message *m, uint64_t at,
+    uint64_t end)
 {
 	m->seg = s;
 	m->seg_at = at;
+	m->seg_end = end;
 	list_push(&s->live, &m->seg_link);
 }
 
 /* NULL: it was known. */
 static struct message *
 know(struct journal_segment *s, struct queue_id id, uint64_t at,
-    uint64_t trace)
+    uint64_t end, uint64_t trace)
 {
 	struct message *m = message_add(s->q, id, QUEUE_INCOMING, 0);
 
 	if (m == NULL)
 		return NULL;
 	m->log.trace = trace;
-	segment_join(s, m, at);
+	segment_join(s, m, at, end);
 	return m;
 }
 
@@ -316,6 +318,7 @@ struct told_later {
 	struct request *request;
 	struct queue_id id;
 	uint64_t at, end, trace;
+	bool unfiled;
 };
 
 static void scan_tail(struct journal_segment *s, uint64_t to, bool closing);
@@ -323,6 +326,8 @@ static void scan_tail(struct journal_segment *s, uint64_t to, bool closing);
 static void
 take_new(struct journal_segment *s, struct told_later *t)
 {
+	struct message *m;
+
 	if (s->scanning) {
 		list_push(&s->later, &t->link);
 		return;
@@ -334,7 +339,9 @@ take_new(struct journal_segment *s, struct told_later *t)
 		return;
 	}
 	if (t->at == s->told) {
-		know(s, t->id, t->at, t->trace);
+		m = know(s, t->id, t->at, t->end, t->trace);
+		if (m != NULL)
+			m->unfiled = t->unfiled;
 		told_until(s, t->end);
 	}
 	spare_answer(&t->request);
@@ -368,6 +375,7 @@ segments_new(struct conn *c, struct request *r, struct msg_in *in,
 	t->at = at;
 	t->end = end;
 	t->trace = in->trace;
+	t->unfiled = msg_has(in, F_UNFILED);
 	take_new(s, t);
 	segment_go_on(s);
 	return 0;
@@ -427,7 +435,7 @@ tail_done(struct work *work)
 		return;
 	}
 	for (size_t i = 0; i < t->count; i++)
-		know(s, t->live[i].id, t->live[i].at, 0);
+		know(s, t->live[i].id, t->live[i].at, t->live[i].end, 0);
 	if (t->count > 0)
 		log_info(NULL, "%zu messages found in the journal", t->count);
 	told_until(s, t->to != 0 ? t->to : t->end);
@@ -586,7 +594,7 @@ segments_start(struct qmgr *q, struct queue_recovery *r)
 	for (size_t i = 0; i < r->live_count; i++) {
 		const struct queue_live *l = &r->live[i];
 		struct journal_segment *s = by_number(q, l->segment);
-		struct message *m = s != NULL ? know(s, l->id, l->at, 0) : NULL;
+		struct message *m = s != NULL ? know(s, l->id, l->at, l->end, 0) : NULL;
 
 		/* What the disk said of its file is not known either. */
 		if (m != NULL)

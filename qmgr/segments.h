@@ -65,8 +65,10 @@ int segments_new(struct conn *c, struct request *r, struct msg_in *in,
 int on_segment_want(struct request *r, struct msg_in *in, void *arg);
 int on_segment_full(struct request *r, struct msg_in *in, void *arg);
 
-/* The message's record, at that place, is the only durable copy. */
-void segment_join(struct journal_segment *s, struct message *m, uint64_t at);
+/* The message's record, between those places, is the only durable copy; and
+ * what it is made of, if it is unfiled. */
+void segment_join(struct journal_segment *s, struct message *m, uint64_t at,
+    uint64_t end);
 /* The message is sealed, or finished. */
 void segment_left(struct message *m);
 /* A step of a message is over: a checkpoint may go on. */

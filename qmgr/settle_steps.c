@@ -21,10 +21,29 @@ mark_of(const struct rcpt *r)
 	return r->action == RCPT_SENT ? RCPT_DONE : RCPT_BOUNCED;
 }
 
+static int
+make_file(struct message *m, bool marks, struct err *e)
+{
+	if (queue_rebuild(m->q->queue, &m->seg->file, m->seg_at, m->sched.id,
+		marks, e) != 0)
+		return -1;
+	m->made |= m->unfiled;
+	m->unfiled = false;
+	return 0;
+}
+
+int
+settle_file(struct message *m, struct err *e)
+{
+	return m->unfiled ? make_file(m, false, e) : 0;
+}
+
 /* A message of which the acceptor told all was not opened yet. */
 static int
 open_to_write(struct message *m)
 {
+	if (settle_file(m, &m->e) != 0)
+		return -1;
 	return m->open->fd >= 0 ? 0 :
 	    queue_open_file(m->q->queue, m->dir, m->sched.id, O_RDWR,
 		&m->open->fd, &m->e);
@@ -68,13 +87,20 @@ close_files(struct message *m)
 	m->open->fd = -1;
 }
 
+/* An unfiled message is gone with its record. */
+static int
+remove_file(struct message *m, struct err *e)
+{
+	return m->unfiled ? 0 :
+	    queue_remove(m->q->queue, m->sched.id, m->dir, e);
+}
+
 static void
 run_remove(struct work *work)
 {
 	struct message *m = CONTAINER_OF(work, struct message, work);
 
-	m->step_failed =
-	    queue_remove(m->q->queue, m->sched.id, m->dir, &m->e) != 0;
+	m->step_failed = remove_file(m, &m->e) != 0;
 	if (!m->step_failed)
 		close_files(m);
 }
@@ -106,8 +132,7 @@ run_rebuild(struct work *work)
 {
 	struct message *m = CONTAINER_OF(work, struct message, work);
 
-	m->step_failed = queue_rebuild(m->q->queue, &m->seg->file, m->seg_at,
-			     m->sched.id, true, &m->e) != 0;
+	m->step_failed = make_file(m, true, &m->e) != 0;
 }
 
 static void
@@ -116,7 +141,8 @@ run_check(struct work *work)
 	struct message *m = CONTAINER_OF(work, struct message, work);
 	struct queue_message *open;
 
-	m->step_failed = queue_message_open(m->q->queue, m->dir, m->sched.id,
+	m->step_failed = settle_file(m, &m->e) != 0 ||
+			 queue_message_open(m->q->queue, m->dir, m->sched.id,
 			     O_RDONLY, true, &open, &m->e) != 0;
 	if (!m->step_failed)
 		queue_message_close(&open);
@@ -130,8 +156,7 @@ step_remove(struct journal_step *s)
 
 	m->spare = m->spare && queue_spare_make(m->q->queue, m->dir,
 				   m->sched.id, &s->e) == 0;
-	s->failed = !m->spare && queue_remove(m->q->queue, m->sched.id, m->dir,
-				     &s->e) != 0;
+	s->failed = !m->spare && remove_file(m, &s->e) != 0;
 	if (!s->failed)
 		close_files(m);
 }
@@ -168,8 +193,7 @@ settle_renew(struct message *m, struct err *e)
 {
 	int fd;
 
-	if (queue_rebuild(m->q->queue, &m->seg->file, m->seg_at, m->sched.id,
-		true, e) != 0)
+	if (make_file(m, true, e) != 0)
 		return -1;
 	if (m->open == NULL || m->open->fd < 0)
 		return 0;

@@ -40,6 +40,10 @@ void settle_corrupt(struct message *m);
  * anew with the marks it has, and tried at once. */
 void settle_rebuild(struct message *m);
 
+/* Makes the file of an unfiled message from its record (m->seg); nothing to do
+ * for any other. Blocks; in a thread, while the message is busy. */
+int settle_file(struct message *m, struct err *e);
+
 /* A flush of its file, in incoming/, failed. Another one may go well and mean
  * nothing, since the kernel drops what it could not write: so the file is made
  * anew from the record (m->seg), with its marks. Blocks; in a thread, while

@@ -10,6 +10,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/mem.h"
+#include "lib/queue/recover.h"
 #include "tools/common/queue_tool.h"
 #include "tools/common/tool.h"
 
@@ -200,16 +201,15 @@ show_file(const char *name, unsigned parts)
 	queue_message_close(&m);
 }
 
-static void
-show_id(struct queue *q, const char *text, unsigned parts)
+/* False: there is no such file. */
+static bool
+show_queued(
+    struct queue *q, struct queue_id id, const char *text, unsigned parts)
 {
 	struct queue_message *m;
-	struct queue_id id;
 	struct err e;
 	char name[64];
 
-	if (!queue_id_parse(span_str(text), &id))
-		tool_fatal("bad mail queue ID: %s", text);
 	for (enum queue_dir d = 0; d < QUEUE_DIRS; d++) {
 		if (queue_message_open(q, d, id, O_RDONLY, true, &m, &e) != 0) {
 			/* In incoming/ it may be half written. */
@@ -225,9 +225,49 @@ show_id(struct queue *q, const char *text, unsigned parts)
 			    queue_dir_name(d), queue_id_dir(id), text);
 		show(m, name, parts);
 		queue_message_close(&m);
-		return;
+		return true;
 	}
-	tool_fatal("open queue file %s: No such file or directory", text);
+	return false;
+}
+
+/* One that has no file yet. */
+struct unfiled {
+	struct queue_id id;
+	const char *text;
+	unsigned parts;
+	bool shown;
+};
+
+static bool
+show_unfiled(void *arg, struct queue_message *m)
+{
+	struct unfiled *u = arg;
+	char name[64];
+
+	if (m->id.n != u->id.n)
+		return true;
+	snprintf(name, sizeof(name), "journal/%s", u->text);
+	show(m, name, u->parts);
+	u->shown = true;
+	return false;
+}
+
+static void
+show_id(struct queue *q, const char *text, unsigned parts)
+{
+	struct unfiled u = { .text = text, .parts = parts };
+	struct err e;
+
+	if (!queue_id_parse(span_str(text), &u.id))
+		tool_fatal("bad mail queue ID: %s", text);
+	if (show_queued(q, u.id, text, parts))
+		return;
+	if (queue_unfiled_each(q, show_unfiled, &u, &e) != 0)
+		tool_fatal("journal: %s", e.text);
+	/* Perhaps it got its file meanwhile. */
+	if (!u.shown && !show_queued(q, u.id, text, parts))
+		tool_fatal(
+		    "open queue file %s: No such file or directory", text);
 }
 
 int

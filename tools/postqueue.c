@@ -9,6 +9,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/mail/queue_list.h"
+#include "lib/queue/recover.h"
 #include "lib/mail/queue_msg.h"
 #include "tools/common/queue_tool.h"
 #include "tools/common/tool.h"
@@ -67,28 +68,22 @@ struct direct {
 	enum queue_dir dir;
 };
 
-static bool
-direct_one(void *arg, struct queue_id id, int64_t mtime_s)
+static void
+direct_message(struct direct *d, struct queue_message *m)
 {
-	struct direct *d = arg;
 	struct queue_rcpt r[RCPTS];
 	struct queue_rcpt_status s[RCPTS];
-	struct queue_message *m;
 	char text[QUEUE_ID_TEXT];
 	uint32_t from = 0;
 	int got;
 
-	(void)mtime_s;
-	if (queue_message_open(
-		d->queue, d->dir, id, O_RDONLY, false, &m, NULL) != 0)
-		return true;
-	queue_id_text(id, text);
+	queue_id_text(m->id, text);
 	queue_list_message(
 	    &d->l->list, &(struct queue_list_entry){
 			     .queue_name = span_str(queue_dir_name(d->dir)),
 			     .id = span_str(text),
 			     .size = m->content_size,
-			     .arrival_s = queue_id_us(id) / 1000000,
+			     .arrival_s = queue_id_us(m->id) / 1000000,
 			     .sender = m->env.sender });
 	while ((got = queue_message_rcpts(m, from, RCPTS, r, s, NULL)) > 0) {
 		for (int i = 0; i < got; i++)
@@ -97,8 +92,28 @@ direct_one(void *arg, struct queue_id id, int64_t mtime_s)
 				    &d->l->list, r[i].address, s[i].reason);
 		from += (uint32_t)got;
 	}
-	queue_message_close(&m);
 	put_out(&d->l->list);
+}
+
+static bool
+direct_file(void *arg, struct queue_id id, int64_t mtime_s)
+{
+	struct direct *d = arg;
+	struct queue_message *m;
+
+	(void)mtime_s;
+	if (queue_message_open(
+		d->queue, d->dir, id, O_RDONLY, false, &m, NULL) != 0)
+		return true;
+	direct_message(d, m);
+	queue_message_close(&m);
+	return true;
+}
+
+static bool
+direct_unfiled(void *arg, struct queue_message *m)
+{
+	direct_message(arg, m);
 	return true;
 }
 
@@ -107,14 +122,17 @@ list_directly(const char *directory, struct listing *l)
 {
 	static const enum queue_dir dirs[] = { QUEUE_INCOMING, QUEUE_ACTIVE,
 		QUEUE_DEFERRED, QUEUE_HOLD };
-	struct direct d = { .l = l };
+	struct direct d = { .l = l, .dir = QUEUE_INCOMING };
 	struct err e;
 
 	if (queue_open(directory, NULL, &d.queue, &e) != 0)
 		tool_fatal("%s", e.text);
+	if (queue_unfiled_each(d.queue, direct_unfiled, &d, &e) != 0 &&
+	    e.sysno != EACCES)
+		tool_fatal("%s", e.text);
 	for (size_t i = 0; i < COUNT_OF(dirs); i++) {
 		d.dir = dirs[i];
-		if (queue_scan(d.queue, d.dir, direct_one, &d, &e) == 0 ||
+		if (queue_scan(d.queue, d.dir, direct_file, &d, &e) == 0 ||
 		    e.sysno == ENOENT)
 			continue;
 		if (e.sysno == EACCES)

@@ -136,7 +136,7 @@
 	X(F_PLACE_END, 103)/* u64: behind the record */                        \
 	X(F_BOUND_US, 104) /* u64: ids must be later */                        \
 	X(F_SPARE, 171)    /* bytes: queue id, whose file is used again */     \
-	X(F_SPARE_LONG, 173) /* the same, for a long message */                \
+	X(F_UNFILED, 174)  /* u64: 1: the record is its only copy */           \
 	X(F_HEAD, 170)     /* bytes: a queue file up to its content */         \
 	X(F_HELD, 105)     /* group: F_SEGMENT F_GENERATION */                 \
 	X(F_CONTENT_CRC, 106) /* u64: CRC-32C of the content */                \

@@ -91,15 +91,15 @@ on_timer(void *arg)
 }
 
 static void
-take_spares(struct qmgr_client *q, struct msg_in *m, enum msg_field field)
+take_spares(struct qmgr_client *q, struct msg_in *m)
 {
 	struct queue_id id;
 	struct span text;
 	size_t cursor = 0;
 
-	while (msg_next_value(m, field, &cursor, &text))
+	while (msg_next_value(m, F_SPARE, &cursor, &text))
 		if (queue_id_parse(text, &id))
-			queue_spare_give(q->queue, id, field == F_SPARE_LONG);
+			queue_spare_give(q->queue, id);
 }
 
 /* A call that failed may be one that qmgr never heard of: then it must look
@@ -109,10 +109,8 @@ answered(void *arg, struct msg_in *m, const struct err *e)
 {
 	struct qmgr_client *q = arg;
 
-	if (e == NULL && q->queue != NULL) {
-		take_spares(q, m, F_SPARE);
-		take_spares(q, m, F_SPARE_LONG);
-	}
+	if (e == NULL && q->queue != NULL)
+		take_spares(q, m);
 	q->unanswered--;
 	if (e != NULL)
 		q->doubt = true;
@@ -243,6 +241,8 @@ qmgr_client_message(struct qmgr_client *q, struct queue_id id, uint64_t size,
 		msg_put_u64(&m, F_GENERATION, place.generation);
 		msg_put_u64(&m, F_PLACE, place.at);
 		msg_put_u64(&m, F_PLACE_END, place.end);
+		if (place.unfiled)
+			msg_put_u64(&m, F_UNFILED, 1);
 	}
 	if (q->queue != NULL)
 		head = queue_commit_head(q->queue);

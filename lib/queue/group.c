@@ -62,7 +62,7 @@ take_back(struct group *g)
 		fs_datasync(g->now.fd, NULL);
 }
 
-/* The pieces of all entries whose file could be made; returns how many. */
+/* The pieces of all entries that could be made; returns how many. */
 static size_t
 compose(struct group *g, struct iovec *pieces, uint8_t (*frames)[JOURNAL_FRAME])
 {
@@ -89,7 +89,8 @@ compose(struct group *g, struct iovec *pieces, uint8_t (*frames)[JOURNAL_FRAME])
 		v[2] = (struct iovec){ (void *)(uintptr_t)zeros,
 			(size_t)(size - JOURNAL_FRAME - r.data.n) };
 		entry->place = (struct queue_place){ g->now.number,
-			g->now.generation, g->end, g->end + size };
+			g->now.generation, g->end, g->end + size,
+			entry->unfiled };
 		g->end += size;
 		count += PIECES;
 	}

@@ -4,10 +4,10 @@
 
 /*
  * Group commit: messages that are complete wait here until the flush under
- * way is over; then all of them go to the disk together: each into its own
- * file (not flushed) and into the journal segment that qmgr has given this
- * process, with one write and one flush for all. For lib/queue's writer only;
- * the daemon's side of it is in queue.h (queue_group).
+ * way is over; then all of them go to the disk together: into the journal
+ * segment that qmgr has given this process, with one write and one flush for
+ * all; a longer one into a file of its own (not flushed) too. For lib/queue's
+ * writer only; the daemon's side of it is in queue.h (queue_group).
  */
 
 #include "lib/base/buf.h"
@@ -22,13 +22,14 @@ struct group_entry {
 	struct list link;
 	struct queue_id id;
 	uint64_t size_max; /* bytes of the file at most */
-	/* In a thread: writes the file and fills `whole` with its bytes, or
-	 * sets failed and e; removes the file again. */
+	/* In a thread: fills `whole` with the file's bytes, and writes the file
+	 * or sets unfiled; or sets failed and e. Removes the file again. */
 	void (*make)(struct group_entry *g);
 	void (*undo)(struct group_entry *g);
 	/* On the loop, once: durable, or failed, or alone. */
 	void (*done)(struct group_entry *g);
 	struct buf whole;
+	bool unfiled;
 	bool failed; /* e says why; nothing is left */
 	bool alone;  /* there is no room: it has to be sealed by itself */
 	struct err e;

@@ -5,8 +5,9 @@
 /*
  * The bytes of a journal segment, without any input or output:
  * docs/FORMATS.md, "Journal". A segment is a file of fixed size, filled with
- * zeros once and then used again and again: a head in two copies, of which
- * the valid one with the higher sequence number counts, then records. Each
+ * zeros once and then used again and again: a head in two copies, each on a
+ * page of its own, of which the valid one with the higher sequence number
+ * counts, then records. Each
  * use has a generation of its own; a record of another generation, or one
  * that does not stand where it says, is not there, and neither is what
  * follows it.
@@ -17,11 +18,11 @@
 #include "lib/queue/queue_id.h"
 
 enum {
-	JOURNAL_VERSION = 1,
-	JOURNAL_HEAD = 72,	   /* bytes of a copy of the head */
-	JOURNAL_HEAD_SECOND = 512, /* where the second copy is */
-	JOURNAL_RECORDS = 4096,	   /* where the records begin */
-	JOURNAL_FRAME = 40,	   /* bytes in front of a record's data */
+	JOURNAL_VERSION = 2,
+	JOURNAL_HEAD = 72,	    /* bytes of a copy of the head */
+	JOURNAL_HEAD_SECOND = 4096, /* where the second copy is */
+	JOURNAL_RECORDS = 8192,	    /* where the records begin */
+	JOURNAL_FRAME = 40,	    /* bytes in front of a record's data */
 	JOURNAL_ALIGN = 8,
 	JOURNAL_QMGR = QUEUE_SLOTS, /* the owner that is not a slot */
 };

@@ -19,7 +19,6 @@
 #include "lib/queue/queue_int.h"
 #include "lib/queue/record.h"
 
-enum { HEAD_MAX = 4096 };
 
 static const char digits[] = "0123456789ABCDEF";
 
@@ -175,7 +174,7 @@ queue_commit_head(const struct queue *q)
 	struct record_header h;
 
 	if (record_header_get(q->committed, &h) != PARSE_OK ||
-	    h.more_size > 0 || h.content_at > HEAD_MAX ||
+	    h.more_size > 0 || h.content_at > QUEUE_HEAD_MAX ||
 	    h.content_at > q->committed.n)
 		return SPAN_EMPTY;
 	return span_slice(q->committed, 0, (size_t)h.content_at);

@@ -4,12 +4,14 @@
 
 /*
  * The queue on disk: one file a message, in hashed directories below
- *   incoming/  being accepted, or accepted and only in the journal (not yet
- *              sealed; with queue_commit = file never after a 250)
+ *   incoming/  being accepted, or accepted and durable only in the journal
+ *              (not yet sealed; with queue_commit = file never after a 250)
  *   active/    sealed, due or being delivered
  *   deferred/  sealed, waiting; notes in the file say until when
  *   hold/      sealed, waiting for the administrator
  *   corrupt/   sealed files that do not verify
+ * Of a short message that is in the journal there is no file until somebody
+ * needs one ("unfiled").
  * Sealing makes a file durable on its own: fsync, rename to its sealed place,
  * fsync of that directory. docs/FORMATS.md has the bytes and the table of
  * states. The writer is asynchronous, so that group commit can stand behind
@@ -144,6 +146,7 @@ struct queue_segment {
 struct queue_place {
 	uint32_t segment;
 	uint64_t generation, at, end;
+	bool unfiled; /* its record is all there is of it */
 };
 struct queue_group_ops {
 	/* A segment is wanted: one of queue_group_give, _none and _forget is
@@ -168,20 +171,21 @@ size_t queue_group_held(const struct queue *q, struct queue_place out[2]);
 bool queue_commit_place(
     const struct queue *q, struct queue_id id, struct queue_place *out);
 /* Inside queue_commit_fn, for queue_message_from_head: the file's bytes up to
- * the content. Empty: they are too many, or not at hand. */
+ * the content. Empty: they are too many, or not at hand; never of an unfiled
+ * message. */
 struct span queue_commit_head(const struct queue *q);
 /* Ids of this process are later than this time. */
 void queue_set_bound(struct queue *q, int64_t bound_us);
 
-/* ---- files used again (group commit only) ---- */
+/* ---- files of long messages used again (group commit only) ---- */
 /* qmgr: the file of a finished message in incoming/ or active/ becomes a spare
  * of its maker. In active/: not before its REMOVED record is durable, or a
  * power cut could show another message under its name. Blocks. */
 int queue_spare_make(struct queue *q, enum queue_dir dir, struct queue_id id,
     struct err *e);
-/* Its maker may fill it again, a long one with a message that does not fit into
- * one chunk; false: it has enough, or did not make it. */
-bool queue_spare_give(struct queue *q, struct queue_id id, bool is_long);
+/* Its maker may fill it again, with a message that does not fit into one chunk;
+ * false: it has enough, or did not make it. */
+bool queue_spare_give(struct queue *q, struct queue_id id);
 /* The next of those that were given and are none any more, for qmgr: filled, or
  * lost. Within queue_commit_fn that message's is among them. */
 bool queue_spare_gone(struct queue *q, struct queue_id *out);

@@ -8,10 +8,10 @@
 
 struct group;
 
-enum { QUEUE_SPARES_DIR = 64, QUEUE_GONE_MAX = 64 };
-struct queue_spares {
-	struct queue_id ids[QUEUE_SPARES_DIR];
-	unsigned count;
+enum {
+	QUEUE_HEAD_MAX = 4096, /* an envelope that qmgr is told whole */
+	QUEUE_SPARES_MAX = 64,
+	QUEUE_GONE_MAX = 64,
 };
 
 struct queue {
@@ -21,8 +21,8 @@ struct queue {
 	bool slot_set;
 	int sync_fd; /* for queue_sync_all, or -1 */
 	struct group *group; /* NULL: each message is sealed by itself */
-	struct queue_spares spares[QUEUE_HASH_DIRS]; /* ours, to be used */
-	struct queue_spares long_spares;
+	struct queue_id spares[QUEUE_SPARES_MAX]; /* ours, to be used */
+	unsigned spare_count;
 	struct queue_id gone[QUEUE_GONE_MAX]; /* qmgr is to hear of them */
 	unsigned gone_count;
 	bool never_refuse;
@@ -38,10 +38,8 @@ int queue_sync_dir(
     struct queue *q, enum queue_dir dir, struct queue_id id, struct err *e);
 
 /* ---- spare.c; take on the loop, the others in a thread ---- */
-/* One of the directory that id goes to, from now on the caller's; n 0: none. */
-struct queue_id queue_spare_take(struct queue *q, struct queue_id id);
-/* A long one, of whatever directory. */
-struct queue_id queue_spare_take_long(struct queue *q);
+/* One, from now on the caller's; n 0: none. */
+struct queue_id queue_spare_take(struct queue *q);
 /* It was taken, and does not come back. */
 void queue_spare_lost(struct queue *q, struct queue_id spare);
 /* Its old bytes are still there. -1: it is of no use, and gone. */
@@ -55,9 +53,6 @@ int queue_spare_done(struct queue *q, struct queue_id spare,
 /* ---- rebuild.c ---- */
 struct segment;
 struct buf;
-/* The queue file that the record at that place has, into data. */
-int queue_read_record(const struct segment *s, uint64_t at,
-    struct queue_id id, struct buf *data, struct err *e);
 /* Puts it into incoming/; not flushed, since the journal has it. */
 int queue_make_anew(
     struct queue *q, struct queue_id id, struct span data, struct err *e);

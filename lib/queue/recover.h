@@ -63,8 +63,12 @@ int queue_recover_tail(struct queue *q, const struct segment *s, uint64_t from,
     uint64_t to, struct queue_live **out_live, size_t *out_count,
     uint64_t *out_end, struct err *e);
 
+/* The bytes of the queue file that the record at that place has, into data
+ * (initialised, with room for them). */
+int queue_read_record(const struct segment *s, uint64_t at, struct queue_id id,
+    struct buf *data, struct err *e);
 /* Makes the file of one message anew from its record: the one there is does
- * not verify, or is gone. With marks, those of the file that is there are kept
+ * not verify, or is gone, or was not made yet. With marks, those of the file that is there are kept
  * (not after a power cut: its bytes may be anything then). */
 int queue_rebuild(struct queue *q, const struct segment *s, uint64_t at,
     struct queue_id id, bool marks, struct err *e);
@@ -74,6 +78,14 @@ int queue_rebuild(struct queue *q, const struct segment *s, uint64_t at,
  * not say again: it is made anew first. s: its record's. */
 int queue_live_seal(struct queue *q, const struct segment *s,
     const struct queue_live *l, struct err *e);
+
+/* Calls fn for each message that is not finished and has no file, only its
+ * record; fn returning false ends it. For tools, whether qmgr runs or not:
+ * nothing is changed, and what is on its way meanwhile may be missed. The
+ * message and its descriptor live during the call. Blocks. */
+typedef bool (*queue_unfiled_fn)(void *arg, struct queue_message *m);
+int queue_unfiled_each(
+    struct queue *q, queue_unfiled_fn fn, void *arg, struct err *e);
 
 /* While qmgr is down, for a tool that holds the lock: recovers, and seals
  * what is unsealed, so that the directories say all. */

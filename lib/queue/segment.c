@@ -186,6 +186,12 @@ segment_head(struct segment *s, struct err *e)
 	return ret == 0 ? fs_datasync(s->fd, e) : -1;
 }
 
+int
+segment_begin(struct segment *s, struct err *e)
+{
+	return segment_head(s, e) == 0 ? segment_head(s, e) : -1;
+}
+
 /* ---- reading ---- */
 struct scan {
 	int fd;

@@ -18,7 +18,7 @@ struct segment {
 	struct journal_head head;
 };
 
-/* Makes a segment of size bytes (a multiple of 4096), filled with zeros and
+/* Makes a segment of size bytes (a multiple of JOURNAL_RECORDS), filled with zeros and
  * durable, with no head yet: s->head has only number and size. On an error
  * nothing is left. */
 int segment_create(struct queue *q, uint32_t number, uint64_t size,
@@ -37,6 +37,9 @@ int segment_remove(struct queue *q, uint32_t number, struct err *e);
 /* Writes s->head, with the next sequence number, durably. On an error the old
  * one or the new one counts: both must be right. */
 int segment_head(struct segment *s, struct err *e);
+/* The same in both places, for a new use: no head of an earlier one is left
+ * that could count when a page is lost. */
+int segment_begin(struct segment *s, struct err *e);
 
 /* A write-only descriptor, for the process that appends. */
 int segment_writer(

@@ -12,11 +12,10 @@
 #include "lib/queue/queue_int.h"
 
 /*
- * Files that are used again: making and removing a file for each message costs
- * some file systems more than all the rest. incoming/X/sID is the file of the
- * finished message ID. Only its maker fills it again, and only when it gets a
- * write lease on it: nobody else has it open then. A short one stays in its
- * directory; long ones, which are sealed, leave it anyway.
+ * Files of long messages that are used again: making and removing one for each
+ * costs some file systems more than all the rest. incoming/X/sID is the file of
+ * the finished message ID. Only its maker fills it again, and only when it gets
+ * a write lease on it: nobody else has it open then.
  *
  * It is written over and shortened at the end, not emptied first: ext4 takes a
  * file that was emptied for one that is being replaced, and writes it to the
@@ -44,43 +43,23 @@ queue_spare_make(
 	return fs_rename(q->fd, from, q->fd, to, e);
 }
 
-static struct queue_spares *
-short_spares(struct queue *q, struct queue_id id)
-{
-	return &q->spares[queue_id_us(id) & 0xf];
-}
-
 bool
-queue_spare_give(struct queue *q, struct queue_id id, bool is_long)
+queue_spare_give(struct queue *q, struct queue_id id)
 {
-	struct queue_spares *s =
-	    is_long ? &q->long_spares : short_spares(q, id);
-
 	if (queue_id_slot(id) != q->source.slot ||
-	    s->count == QUEUE_SPARES_DIR) {
+	    q->spare_count == QUEUE_SPARES_MAX) {
 		queue_spare_lost(q, id);
 		return false;
 	}
-	s->ids[s->count++] = id;
+	q->spares[q->spare_count++] = id;
 	return true;
 }
 
-static struct queue_id
-take(struct queue_spares *s)
-{
-	return s->count > 0 ? s->ids[--s->count] : (struct queue_id){ 0 };
-}
-
 struct queue_id
-queue_spare_take(struct queue *q, struct queue_id id)
+queue_spare_take(struct queue *q)
 {
-	return take(short_spares(q, id));
-}
-
-struct queue_id
-queue_spare_take_long(struct queue *q)
-{
-	return take(&q->long_spares);
+	return q->spare_count > 0 ? q->spares[--q->spare_count]
+				  : (struct queue_id){ 0 };
 }
 
 void

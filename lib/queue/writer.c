@@ -15,8 +15,9 @@
  * chunk goes out, and some more. Recipients that come later and do not fit
  * there stand behind the content (the "more" section). The head, without
  * which nothing is a queue file, goes last. Then the file is sealed, or, by
- * group commit, its bytes go into the journal. Here is what is done on the
- * loop; writer_file.c has the steps on the file.
+ * group commit, its bytes go into the journal; what fits into one chunk gets
+ * no file then. Here is what is done on the loop; writer_file.c has the steps
+ * on the file.
  */
 enum {
 	WAITING_BUSY = 1 << 18, /* the caller should pause */
@@ -201,22 +202,11 @@ start_chunk(struct queue_writer *w)
 				PLACE_SPARE * PLACE_SPARE;
 		buf_release(&envelope);
 		if (w->q->group != NULL)
-			w->taken = w->spare = queue_spare_take_long(w->q);
+			w->taken = w->spare = queue_spare_take(w->q);
 	}
 	w->waiting = w->writing;
 	w->writing = swap;
 	submit(w, WORK_OTHER, writer_chunk, chunk_done);
-}
-
-/* A short one was not needed after all: what is sealed does not stay in its
- * directory. */
-static void
-keep_spare(struct queue_writer *w)
-{
-	if (w->fd >= 0 || w->spare.n == 0)
-		return;
-	queue_spare_give(w->q, w->spare, false);
-	w->taken.n = w->spare.n = 0;
 }
 
 static void
@@ -225,7 +215,6 @@ group_over(struct group_entry *g)
 	struct queue_writer *w = CONTAINER_OF(g, struct queue_writer, entry);
 
 	if (g->alone) {
-		keep_spare(w);
 		submit(w, WORK_FLUSH, writer_seal, seal_done);
 		return;
 	}
@@ -266,15 +255,12 @@ commit_now(struct queue_writer *w)
 	if (size <= GROUP_FILE_MAX) {
 		w->entry = (struct group_entry){ .id = w->id,
 			.size_max = size,
-			.make = writer_make_file,
-			.undo = writer_undo_file,
+			.make = writer_make,
+			.undo = writer_undo,
 			.done = group_over };
 		buf_init(&w->entry.whole, GROUP_FILE_MAX);
-		if (w->fd < 0)
-			w->taken = w->spare = queue_spare_take(w->q, w->id);
 		if (group_add(g, &w->entry))
 			return;
-		keep_spare(w);
 	}
 	submit(w, WORK_FLUSH, writer_seal, seal_done);
 }

@@ -46,7 +46,7 @@ struct queue_writer {
 	queue_commit_fn done;
 	void *done_arg;
 	struct group_entry entry;
-	bool made; /* by make_file */
+	bool made; /* there is a file, by writer_make */
 };
 
 /* ---- writer_file.c: in a thread, or at once without a loop ---- */
@@ -57,7 +57,7 @@ void writer_chunk(struct work *work);
 void writer_seal(struct work *work);
 void writer_throw_away(struct work *work);
 /* For group_entry. */
-void writer_make_file(struct group_entry *g);
-void writer_undo_file(struct group_entry *g);
+void writer_make(struct group_entry *g);
+void writer_undo(struct group_entry *g);
 
 #endif

@@ -8,6 +8,8 @@
 #include "lib/os/fs.h"
 #include "lib/queue/record.h"
 
+enum { FILE_MAX = WRITER_ENVELOPE_MAX + WRITER_WAITING_MAX + WRITER_CHUNK };
+
 static int
 create(struct queue_writer *w, struct err *e)
 {
@@ -78,32 +80,38 @@ compose_front(struct queue_writer *w, struct buf *b, struct record_header *h)
 	buf_release(&envelope);
 }
 
-/* What is not yet in the file: at most two writes, the head's last. *first
- * is the last of them, all of it when nothing had been written before. */
+/* What is not yet in the file: what goes to its beginning and, if content
+ * was written before, what goes behind that. */
+static int
+compose_rest(struct queue_writer *w, struct buf *front, struct buf *behind,
+    struct record_header *h, struct err *e)
+{
+	struct buf *const rest = w->content_at == 0 ? front : behind;
+
+	compose_front(w, front, h);
+	buf_add(rest, buf_span(&w->waiting));
+	buf_add(rest, buf_span(&w->more));
+	record_end_put(rest, h);
+	if (buf_ok(front) && buf_ok(behind))
+		return 0;
+	return err_set(e, ERR_TEMP, "4.3.1", "envelope too large");
+}
+
+/* At most two writes, the head's last. *first is the last of them, all of the
+ * file when nothing had been written before. */
 static int
 write_rest(struct queue_writer *w, struct buf *first, struct err *e)
 {
-	const size_t max =
-	    (size_t)WRITER_ENVELOPE_MAX + WRITER_WAITING_MAX + WRITER_CHUNK;
 	struct buf front, rest;
 	struct record_header h;
 	int ret = -1;
 
-	buf_init(&front, max);
-	buf_init(&rest, max);
-	compose_front(w, &front, &h);
-	buf_add(&rest, buf_span(&w->waiting));
-	buf_add(&rest, buf_span(&w->more));
-	record_end_put(&rest, &h);
-	if (w->content_at == 0) {
-		buf_add(&front, buf_span(&rest));
-		buf_reset(&rest);
-	}
-	if (!buf_ok(&front) || !buf_ok(&rest))
-		err_set(e, ERR_TEMP, "4.3.1", "envelope too large");
-	else if (rest.n == 0 ||
-		 fs_pwrite(w->fd, buf_span(&rest),
-		     (off_t)(w->content_at + w->written), e) == 0)
+	buf_init(&front, FILE_MAX);
+	buf_init(&rest, FILE_MAX);
+	if (compose_rest(w, &front, &rest, &h, e) == 0 &&
+	    (rest.n == 0 ||
+		fs_pwrite(w->fd, buf_span(&rest),
+		    (off_t)(w->content_at + w->written), e) == 0))
 		ret = fs_pwrite(w->fd, buf_span(&front), 0, e);
 	buf_release(&rest);
 	*first = front;
@@ -215,26 +223,32 @@ fill_file(struct queue_writer *w, struct group_entry *g)
 	return queue_spare_done(w->q, w->spare, QUEUE_INCOMING, w->id, &g->e);
 }
 
-/* Without the spare: a new file, if no part of the message went into it. */
-static int
-fill_another(struct queue_writer *w, struct group_entry *g)
+/* No part of it was written, and its envelope can be told: its record will be
+ * all there is of it. */
+static bool
+compose_unfiled(struct queue_writer *w, struct group_entry *g)
 {
-	if (w->spare.n == 0 || w->content_at > 0)
-		return -1;
-	if (w->fd >= 0)
-		close(w->fd);
-	w->fd = -1;
-	queue_spare_remove(w->q, w->spare);
-	w->spare.n = 0;
-	return fill_file(w, g);
+	struct record_header h;
+	struct buf none;
+
+	if (w->content_at > 0)
+		return false;
+	buf_release(&g->whole);
+	buf_init(&g->whole, FILE_MAX);
+	buf_init(&none, 0);
+	return compose_rest(w, &g->whole, &none, &h, &g->e) == 0 &&
+	       h.content_at <= QUEUE_HEAD_MAX;
 }
 
 void
-writer_make_file(struct group_entry *g)
+writer_make(struct group_entry *g)
 {
 	struct queue_writer *w = CONTAINER_OF(g, struct queue_writer, entry);
 
-	g->failed = fill_file(w, g) != 0 && fill_another(w, g) != 0;
+	g->unfiled = compose_unfiled(w, g);
+	if (g->unfiled)
+		return;
+	g->failed = fill_file(w, g) != 0;
 	if (g->failed) {
 		remove_all(w, false);
 		return;
@@ -245,7 +259,7 @@ writer_make_file(struct group_entry *g)
 }
 
 void
-writer_undo_file(struct group_entry *g)
+writer_undo(struct group_entry *g)
 {
 	remove_all(CONTAINER_OF(g, struct queue_writer, entry), false);
 }

@@ -148,14 +148,16 @@ class Acceptor:
         m = self.channel.call("MSG_SEGMENT_WANT")
         return m if m.name == "MSG_SEGMENT" else None
 
-    def tell(self, f, place=None, head=False, wait=True):
+    def tell(self, f, place=None, head=False, wait=True, unfiled=False):
         """Of a message; place: (number, generation, at, end)."""
         fields = [("F_QID", f.qid), ("F_SIZE", 1), ("F_RCPT_COUNT", 1)]
         if place:
             fields += zip(("F_SEGMENT", "F_GENERATION", "F_PLACE",
                            "F_PLACE_END"), place)
-        if head:
+        if head or unfiled:
             fields.append(("F_HEAD", f.head))
+        if unfiled:
+            fields.append(("F_UNFILED", 1))
         if wait:
             return self.channel.call("MSG_QMGR_NEW", fields)
         self.channel.last += 1
@@ -180,10 +182,11 @@ class Agent:
             ("F_CREDIT", credit)])
 
     def delivery(self):
-        """The next one."""
+        """The next one; its `file` is what may be read there."""
         while True:
             m = self.channel.receive()
             if m.name == "MSG_DELIVER":
+                m.file = os.pread(m.fds[0], 1 << 20, 0)
                 for fd in m.fds:
                     os.close(fd)
                 return m

@@ -7,7 +7,7 @@ import struct
 import time
 
 ACTIVE, HOLD = 1, 3
-RECORDS = 4096  # where they begin in a segment
+RECORDS = 8192  # where they begin in a segment
 
 
 def _table():

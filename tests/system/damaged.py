@@ -222,7 +222,8 @@ def test_an_unsealed_one_is_made_anew():
 
     def one():
         del first.messages[:]
-        qid = mail.send(mail.text("unsealed", body("unsealed"), to=TO),
+        # Short ones have no file.
+        qid = mail.send(mail.text("unsealed", body("unsealed", 200000), to=TO),
                         [others, TO])
         mail.wait_for_log(r"%s: removed$" % qid)
         return qid in flipped

@@ -45,21 +45,30 @@ class House:
         del os.environ["CHAPPE_FAULT"], os.environ["CHAPPE_FAULT_PROC"]
 
 
-def sent(to=TO):
+def sent(to=TO, lines=1):
     """Its id, or the code of the refusal."""
     try:
-        return mail.send(mail.text("waits", to=to), to)
+        return mail.send(mail.text("waits", ("x" * 70 + "\n") * lines, to=to),
+                         to)
     except (smtplib.SMTPException, AssertionError) as e:
         assert "250" not in str(e).split("wanted")[0], e
         return None
 
 
 def unsealed(suite):
-    """Sends until one is in the journal; its file."""
+    """Sends until one is in the journal; its file, which long ones have."""
     def one():
-        sent()
+        sent(lines=3000)
         return glob.glob(suite.queue + "/incoming/?/[0-9A-F]*")
     return cases.wait_for("an unsealed mail", one)[0]
+
+
+def unfiled(suite):
+    """The same with one that has no file; its id."""
+    def one():
+        qid = sent()
+        return not glob.glob("%s/*/?/%s" % (suite.queue, qid)) and qid
+    return cases.wait_for("an unfiled mail", one)
 
 
 def sealed(suite, qid):
@@ -75,7 +84,7 @@ def removed(suite):
 
 
 def test_a_file_whose_flush_failed_is_made_anew():
-    for step in range(27, 24, -1):
+    for step in (31, 30, 32):
         with House("qmgr", step) as suite:
             name = unsealed(suite)
             inode, qid = os.stat(name).st_ino, os.path.basename(name)
@@ -85,6 +94,20 @@ def test_a_file_whose_flush_failed_is_made_anew():
             cases.equal(os.stat(now).st_ino == inode, False, "the same file")
             cases.contains(cases.run(["postcat", "-q", qid]).stdout,
                            "Subject: waits")
+            return
+    raise AssertionError("no step was the file's flush")
+
+
+def test_a_file_that_was_just_made_is_made_anew_too():
+    for step in (35, 34, 36):
+        with House("qmgr", step) as suite:
+            qid = unfiled(suite)
+            now = sealed(suite, qid)
+            if "sealing: fsync: " + ERROR not in mail.log():
+                continue
+            cases.contains(cases.run(["postcat", "-q", qid]).stdout,
+                           "Subject: waits")
+            assert not glob.glob(suite.queue + "/incoming/?/.*"), now
             return
     raise AssertionError("no step was the file's flush")
 
@@ -105,7 +128,7 @@ def test_a_segment_that_an_acceptor_could_not_flush():
 
 
 def test_a_segment_whose_mark_could_not_be_written():
-    with House("qmgr", 30) as suite:
+    with House("qmgr", 34) as suite:
         qid = os.path.basename(unsealed(suite))
         sealed(suite, qid)
         number = int(mail.wait_for_log(r"journal segment (\d+): .*" + ERROR)[1])

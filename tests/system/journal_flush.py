@@ -17,7 +17,7 @@ import mail  # noqa: E402
 
 PROMISED_MS = 50
 MAILS = 60
-RECORDS = 4096  # where they begin in a segment
+RECORDS = 8192  # where they begin in a segment
 
 
 def waits(path):

@@ -13,8 +13,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "lib"))
 import cases  # noqa: E402
 import queue_file  # noqa: E402
-from qmgr_alone import (DEFERRED, DONE, FAILED, REFUSED, SENT,  # noqa: E402
-                        Acceptor, Agent, House, append, recipients)
+from qmgr_alone import (DEFERRED, DONE, FAILED, PARTS, REFUSED,  # noqa: E402
+                        SENT, Acceptor, Agent, House, append, recipients)
 
 SENDER = "alice@chappe.test"
 DISCARD = ("gone@away.test", "discard", "", 0)
@@ -281,6 +281,135 @@ def test_a_delete_of_what_is_set_aside_removed_nothing():
         agent.over(d)
         h.said("%s: damaged: moved to corrupt/" % f.qid)
         cases.equal(asked.answer(), 0)
+
+
+# ---- what has no file but its record ----
+def unfiled(h, acceptor, segment, at=queue_file.RECORDS, count=1):
+    """Such a message, told of: itself and its place."""
+    f = queue_file.File(SENDER, [
+        ("u%d@away.test" % i, "smtp", "away.test", 0) for i in range(count)],
+        slot=acceptor.slot)
+    place = append(segment, f, at)
+    cases.equal(acceptor.tell(f, place, unfiled=True).name, "MSG_OK")
+    return f, place
+
+
+def all_files(h):
+    return [f for part in PARTS for f in h.files(part)]
+
+
+def content(h, f, part):
+    with open(f.path(h.queue, part), "rb") as file:
+        return file.read()
+
+
+def test_what_is_delivered_at_once_never_has_a_file():
+    with House() as h:
+        h.start()
+        a, agent = Acceptor(h), Agent(h)
+        f, _ = unfiled(h, a, a.segment(), count=3)
+        d = agent.delivery()
+        cases.equal(d.file, f.bytes)
+        cases.equal(all_files(h), [])
+        agent.all(d, SENT, "2.0.0", "taken")
+        h.said("%s: removed" % f.qid)
+        cases.equal(all_files(h), [])
+        h.qmgr.kill()
+        h.start()
+        h.said("journal: 0 messages, 0 of them made anew")
+
+
+def test_what_is_deferred_gets_one():
+    with House(minimal_backoff_time="1s", maximal_backoff_time="1s") as h:
+        h.start()
+        a, agent = Acceptor(h), Agent(h)
+        f, _ = unfiled(h, a, a.segment())
+        agent.all(agent.delivery(), DEFERRED, "4.2.0", "not now")
+        cases.wait_for("it to be deferred", lambda: h.files("deferred"))
+        cases.equal(content(h, f, "deferred")[:len(f.bytes)], f.bytes)
+        cases.equal(all_files(h), [f.qid])
+        again = agent.delivery()
+        cases.equal(again.file[:len(f.bytes)], f.bytes)
+        agent.all(again, SENT, "2.0.0", "taken")
+        h.said("%s: removed" % f.qid)
+        cases.equal(all_files(h), [])
+
+
+def test_who_has_it_does_not_get_it_again():
+    """Killed after one of two recipients was marked."""
+    with House(smtp_destination_recipient_limit="1",
+               default_destination_recipient_limit="1") as h:
+        h.start()
+        a, agent = Acceptor(h), Agent(h)
+        f, _ = unfiled(h, a, a.segment(), count=2)
+        first, second = agent.delivery(), agent.delivery()
+        agent.all(first, SENT, "2.0.0", "taken")
+        cases.wait_for("the mark", lambda: h.files("incoming") == [f.qid] and
+                       b"D" in bytes(
+                           x for x, y in zip(content(h, f, "incoming"),
+                                             f.bytes) if x != y))
+        h.qmgr.kill()
+        # Nor when the file was lost with what was not flushed.
+        os.unlink(f.path(h.queue, "incoming"))
+        agent.channel.close()
+        h.start()
+        agent = Agent(h)
+        d = agent.delivery()
+        cases.equal(recipients(d), recipients(second))
+        agent.all(d, SENT, "2.0.0", "taken")
+        h.said("%s: removed" % f.qid)
+
+
+def test_what_nobody_told_gets_one():
+    """Its acceptor died before it could: the record is found."""
+    with House() as h:
+        h.start()
+        a, agent = Acceptor(h), Agent(h)
+        f = queue_file.File(SENDER, [("u@away.test", "smtp", "away.test", 0)],
+                            slot=a.slot)
+        append(a.segment(), f)
+        a.dies()
+        d = agent.delivery()
+        cases.equal(d.file, f.bytes)
+        agent.all(d, SENT, "2.0.0", "taken")
+        h.said("%s: removed" % f.qid)
+
+
+def test_tools_reach_what_has_no_file():
+    with House(qmgr_message_active_limit="1") as h:
+        h.start()
+        a, agent = Acceptor(h), Agent(h)
+        segment = a.segment()
+        busy, place = unfiled(h, a, segment)
+        d = agent.delivery()  # and no other one is begun
+        held, place = unfiled(h, a, segment, at=place[3])
+        gone, place = unfiled(h, a, segment, at=place[3])
+        cases.equal(h.edit("hold", held.qid), 1)
+        cases.equal(content(h, held, "hold"), held.bytes)
+        cases.equal(h.edit("delete", gone.qid), 1)
+        deleting = h.ask("delete", busy.qid)
+        agent.all(d, DEFERRED, "4.2.0", "not now")
+        cases.equal(deleting.answer(), 1)
+        cases.equal(all_files(h), [held.qid])
+        h.qmgr.kill()
+        h.start()
+        h.said("journal: 0 messages, 0 of them made anew")
+        cases.equal(all_files(h), [held.qid])
+
+
+def test_a_file_that_cannot_be_made_is_tried_again():
+    failed = 0
+    for step in range(13, 17):
+        with fault(step), House(queue_reserve_size="0",
+                                queue_journal_segment_size="1048576") as h:
+            h.start()
+            a, agent = Acceptor(h), Agent(h)
+            f, _ = unfiled(h, a, a.segment())
+            agent.all(agent.delivery(), DEFERRED, "4.2.0", "not now")
+            cases.wait_for("it to be deferred", lambda: h.files("deferred"))
+            cases.equal(content(h, f, "deferred")[:len(f.bytes)], f.bytes)
+            failed += "warning: %s: " % f.qid in h.log()
+    cases.equal(failed > 1, True, "steps that failed: %d" % failed)
 
 
 cases.main(globals())

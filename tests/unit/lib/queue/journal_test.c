@@ -10,14 +10,14 @@
 
 #include "lib/base/mem.h"
 
-enum { GENERATION = 77, PLACE = 4096 };
+enum { GENERATION = 77, PLACE = JOURNAL_RECORDS };
 
 static const struct journal_head sample = { .number = 12,
 	.owner = 7,
 	.generation = GENERATION,
 	.sequence = 3,
 	.size = 1 << 20,
-	.mark = 4096 + 64,
+	.mark = JOURNAL_RECORDS + 64,
 	.bound_us = 1795358062123456 };
 
 /* The first page of a segment with up to two copies of a head. */
@@ -56,7 +56,7 @@ head_and_back(void **state)
 	assert_int_equal(h.generation, GENERATION);
 	assert_int_equal(h.sequence, 3);
 	assert_int_equal(h.size, 1 << 20);
-	assert_int_equal(h.mark, 4096 + 64);
+	assert_int_equal(h.mark, JOURNAL_RECORDS + 64);
 	assert_int_equal(h.bound_us, 1795358062123456);
 	for (size_t n = 0; n < JOURNAL_RECORDS; n++)
 		assert_false(journal_head_get(span_of(page.p, n), &h));
