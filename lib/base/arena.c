@@ -5,6 +5,7 @@
 
 #include "lib/base/mem.h"
 
+/* Each block is twice as large as the one before. */
 enum { ARENA_FIRST = 480, ARENA_BLOCK = 4000 };
 
 struct arena_block {
@@ -31,11 +32,19 @@ arena_reset(struct arena *a)
 	arena_init(a, a->max);
 }
 
+static size_t
+usual_size(const struct arena_block *last)
+{
+	if (last == NULL)
+		return ARENA_FIRST;
+	return last->size < ARENA_BLOCK / 2 ? 2 * last->size : ARENA_BLOCK;
+}
+
 static struct arena_block *
 block_for(struct arena *a, size_t n)
 {
 	struct arena_block *b = a->blocks;
-	const size_t usual = b == NULL ? ARENA_FIRST : ARENA_BLOCK;
+	const size_t usual = usual_size(b);
 	const size_t size = n > usual ? n : usual;
 
 	if (b != NULL && n <= b->size - b->used)
