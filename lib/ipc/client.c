@@ -349,6 +349,21 @@ client_free(struct client **c)
 	leave(gone);
 }
 
+static struct err
+why_late(const struct call *call)
+{
+	const struct client *c = call->client;
+	struct err e;
+
+	if (call->state == CALL_REFUSED)
+		return call->err;
+	if (call->state == CALL_WAITING && c->channel == NULL &&
+	    c->connect_err.text[0] != '\0')
+		return c->connect_err;
+	err_set(&e, ERR_TEMP, "4.3.0", "%s: no answer", c->peer);
+	return e;
+}
+
 /* No answer in time, or it could not be taken at all (call->err). One that
  * was sent stays, for its credit, until its answer comes. */
 static void
@@ -356,9 +371,7 @@ on_timer(void *arg)
 {
 	struct call *call = arg;
 	struct client *c = call->client;
-	const bool unreachable = call->state == CALL_WAITING &&
-	    c->channel == NULL && c->connect_err.text[0] != '\0';
-	const struct err e = unreachable ? c->connect_err : call->err;
+	const struct err e = why_late(call);
 	client_fn fn = call->fn;
 
 	enter(c);
@@ -394,7 +407,6 @@ call_queue(struct client *c, struct call *call, const struct msg_out *m)
 	call->packet = packet_new(m, &call->err);
 	if (call->packet == NULL)
 		return false;
-	err_set(&call->err, ERR_TEMP, "4.3.0", "%s: no answer", c->peer);
 	call->id = next_id(c);
 	wire_set_id(&call->packet->msg, call->id);
 	call->state = CALL_WAITING;
