@@ -9,17 +9,22 @@
 const char *
 session_client(const struct session *s)
 {
-	static char ring[4][400];
+	static struct buf ring[4];
 	static unsigned next;
-	char *out = ring[next++ % COUNT_OF(ring)];
+	struct buf *out = &ring[next++ % COUNT_OF(ring)];
 
-	char port[16] = "";
-
-	if (s->service->conf->smtpd_client_port_logging && s->port > 0)
-		snprintf(port, sizeof(port), ":%u", s->port);
-	snprintf(out, sizeof(ring[0]), "%s[%s]%s",
-	    s->name != NULL ? s->name : "unknown", s->addr, port);
-	return out;
+	if (out->max == 0)
+		buf_init(out, 400);
+	buf_reset(out);
+	buf_str(out, s->name != NULL ? s->name : "unknown");
+	buf_byte(out, '[');
+	buf_str(out, s->addr);
+	buf_byte(out, ']');
+	if (s->service->conf->smtpd_client_port_logging && s->port > 0) {
+		buf_byte(out, ':');
+		buf_u64(out, s->port);
+	}
+	return buf_cstr(out);
 }
 
 const char *

@@ -21,6 +21,8 @@ struct fixup {
 	const struct fixup_conf *conf;
 	fixup_out_fn out;
 	void *arg;
+	struct span *dropped; /* names of fields that are */
+	size_t dropped_count;
 	struct buf header; /* not yet passed on */
 	size_t scanned;    /* complete lines of it that were looked at */
 	bool in_body;
@@ -36,6 +38,18 @@ struct fixup {
 
 #define DROPPED "bcc, resent-bcc, return-path, content-length"
 
+static void
+read_dropped(struct fixup *f)
+{
+	struct span rest = span_str(
+	    f->conf->drop != NULL ? f->conf->drop : DROPPED);
+
+	/* There is at least one byte between two words. */
+	f->dropped = mem_resize(NULL, rest.n / 2 + 1, sizeof(*f->dropped));
+	while (span_token(&rest, ", \t\r\n", &f->dropped[f->dropped_count]))
+		f->dropped_count++;
+}
+
 struct fixup *
 fixup_new(const struct fixup_conf *conf, fixup_out_fn out, void *arg)
 {
@@ -44,6 +58,7 @@ fixup_new(const struct fixup_conf *conf, fixup_out_fn out, void *arg)
 	f->conf = conf;
 	f->out = out;
 	f->arg = arg;
+	read_dropped(f);
 	buf_init(&f->header, LIMIT_HEADER);
 	buf_init(&f->from, LIMIT_HEADER_FIELD);
 	buf_init(&f->instead, 2 * LIMIT_HEADER);
@@ -55,6 +70,7 @@ fixup_free(struct fixup **f)
 {
 	if (*f == NULL)
 		return;
+	mem_free((*f)->dropped);
 	buf_release(&(*f)->header);
 	buf_release(&(*f)->from);
 	buf_release(&(*f)->instead);
@@ -200,12 +216,8 @@ note_field(struct fixup *f, const struct header_field *field)
 static bool
 is_dropped(const struct fixup *f, struct span name)
 {
-	struct span rest = span_str(
-	    f->conf->drop != NULL ? f->conf->drop : DROPPED);
-	struct span word;
-
-	while (span_token(&rest, ", \t\r\n", &word))
-		if (span_ieq(name, word))
+	for (size_t i = 0; i < f->dropped_count; i++)
+		if (span_ieq(name, f->dropped[i]))
 			return true;
 	return false;
 }

@@ -205,6 +205,17 @@ utf8_char(struct span s)
 	return n;
 }
 
+/* How many bytes at the front are printable ASCII. */
+static size_t
+plain_length(struct span s)
+{
+	size_t n = 0;
+
+	while (n < s.n && s.p[n] >= ' ' && s.p[n] < 0x7f)
+		n++;
+	return n;
+}
+
 const char *
 log_quote(struct span s, size_t max)
 {
@@ -215,23 +226,24 @@ log_quote(struct span s, size_t max)
 
 	if (max > QUOTE_SIZE - 1)
 		max = QUOTE_SIZE - 1;
-	for (size_t i = 0; i < s.n;) {
-		const uint8_t c = s.p[i];
-		size_t take = c >= ' ' && c < 0x7f ? 1 : 0;
+	while (s.n > 0 && n < max) {
+		size_t take = plain_length(s);
 
-		if (c >= 0x80)
-			take = utf8_char(span_skip(s, i));
+		if (take > max - n)
+			take = max - n;
+		if (take == 0 && s.p[0] >= 0x80)
+			take = utf8_char(s);
 		if (n + (take > 0 ? take : 4) > max)
 			break;
 		if (take > 0) {
-			memcpy(out + n, s.p + i, take);
+			memcpy(out + n, s.p, take);
 			n += take;
-			i += take;
+			s = span_skip(s, take);
 			continue;
 		}
-		snprintf(out + n, 5, "\\%03o", c);
+		snprintf(out + n, 5, "\\%03o", s.p[0]);
 		n += 4;
-		i++;
+		s = span_skip(s, 1);
 	}
 	out[n] = '\0';
 	return out;

@@ -118,10 +118,11 @@ smtp_server_reply(
 static void
 size_offer(const struct smtp_server *s, struct buf *b)
 {
-	if (s->conf->size_max > 0)
-		buf_fmt(b, "SIZE %llu", (unsigned long long)s->conf->size_max);
-	else
-		buf_str(b, "SIZE");
+	buf_str(b, "SIZE");
+	if (s->conf->size_max == 0)
+		return;
+	buf_byte(b, ' ');
+	buf_u64(b, s->conf->size_max);
 }
 
 /* One line of the offer; empty when it is not offered. */
