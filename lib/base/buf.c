@@ -36,9 +36,8 @@ buf_reset(struct buf *b)
 	b->spilt = false;
 }
 
-/* Makes room for n more bytes; one byte beyond cap is kept for a NUL. */
 static bool
-reserve(struct buf *b, size_t n)
+grow(struct buf *b, size_t n)
 {
 	size_t cap = b->cap;
 
@@ -46,8 +45,6 @@ reserve(struct buf *b, size_t n)
 		b->spilt = true;
 		return false;
 	}
-	if (b->p != NULL && n <= cap - b->n)
-		return true;
 	if (cap < BUF_FIRST)
 		cap = BUF_FIRST;
 	while (cap < b->n + n)
@@ -57,6 +54,14 @@ reserve(struct buf *b, size_t n)
 	b->p = mem_resize(b->p, cap + 1, 1);
 	b->cap = cap;
 	return true;
+}
+
+/* Makes room for n more bytes; one byte beyond cap is kept for a NUL. */
+static inline bool
+reserve(struct buf *b, size_t n)
+{
+	return (n <= b->cap - b->n && b->p != NULL && !b->spilt) ||
+	       grow(b, n);
 }
 
 void
