@@ -2,20 +2,29 @@
 #include "log/log_impl.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <time.h>
 
-/* Local time without locale; syslog's own shape. */
+/* Local time without locale; syslog's own shape. Many lines are of the same
+ * second: its text is kept. */
 static void
 stamp(struct buf *out, int64_t time_us)
 {
 	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	static time_t kept = -1;
+	static char text[40];
 	time_t seconds = (time_t)(time_us / 1000000);
 	struct tm tm;
 
-	if (localtime_r(&seconds, &tm) == NULL)
-		memset(&tm, 0, sizeof(tm));
-	buf_fmt(out, "%.3s %2d %02d:%02d:%02d ", months + 3 * tm.tm_mon,
-	    tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	if (seconds != kept) {
+		if (localtime_r(&seconds, &tm) == NULL)
+			memset(&tm, 0, sizeof(tm));
+		snprintf(text, sizeof(text), "%.3s %2d %02d:%02d:%02d ",
+		    months + 3 * tm.tm_mon, tm.tm_mday, tm.tm_hour, tm.tm_min,
+		    tm.tm_sec);
+		kept = seconds;
+	}
+	buf_str(out, text);
 }
 
 /* The daemons have quoted what came from peers; a byte that could break the
@@ -23,11 +32,16 @@ stamp(struct buf *out, int64_t time_us)
 static void
 clean(struct buf *out, struct span s)
 {
-	for (size_t i = 0; i < s.n; i++) {
-		uint8_t c = s.p[i];
+	uint8_t *to = buf_room(out, s.n);
 
-		buf_byte(out, c < ' ' || c == 0x7f ? '?' : c);
+	if (to == NULL)
+		return;
+	for (size_t i = 0; i < s.n; i++) {
+		const uint8_t c = s.p[i];
+
+		to[i] = c < ' ' || c == 0x7f ? '?' : c;
 	}
+	buf_grown(out, s.n);
 }
 
 static void
@@ -35,7 +49,10 @@ message(struct buf *out, const struct ring_record *r,
     const struct origin *o)
 {
 	clean(out, r->tag);
-	buf_fmt(out, "[%" PRIu64 "]: %s", o->pid, log_level_prefix(r->level));
+	buf_byte(out, '[');
+	buf_u64(out, o->pid);
+	buf_str(out, "]: ");
+	buf_str(out, log_level_prefix(r->level));
 	if (r->qid.n > 0) {
 		clean(out, r->qid);
 		buf_str(out, ": ");
@@ -50,7 +67,8 @@ text_line(struct buf *out, const struct ring_record *r,
 	if (r->kind == LOG_K_EVENT)
 		return;
 	stamp(out, r->time_us);
-	buf_fmt(out, "%s ", o->host);
+	buf_str(out, o->host);
+	buf_byte(out, ' ');
 	message(out, r, o);
 	buf_byte(out, '\n');
 }

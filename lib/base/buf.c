@@ -99,6 +99,18 @@ buf_u64(struct buf *b, uint64_t n)
 }
 
 void
+buf_hex(struct buf *b, uint64_t n, unsigned width)
+{
+	char digits[16];
+	size_t at = sizeof(digits);
+
+	do
+		digits[--at] = "0123456789abcdef"[n & 0xf];
+	while ((n >>= 4) > 0 || sizeof(digits) - at < width);
+	buf_add(b, span_of(digits + at, sizeof(digits) - at));
+}
+
+void
 buf_vfmt(struct buf *b, const char *fmt, va_list ap)
 {
 	const size_t room = b->p != NULL ? b->cap - b->n + 1 : 0;

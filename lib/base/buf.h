@@ -40,6 +40,8 @@ void buf_add(struct buf *b, struct span s);
 void buf_str(struct buf *b, const char *s);
 void buf_byte(struct buf *b, uint8_t c);
 void buf_u64(struct buf *b, uint64_t n); /* in decimal */
+/* In lower-case hexadecimal, with zeros in front up to width (1 to 16). */
+void buf_hex(struct buf *b, uint64_t n, unsigned width);
 void buf_fmt(struct buf *b, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 void buf_vfmt(struct buf *b, const char *fmt, va_list ap)

@@ -48,13 +48,20 @@ add_field(struct buf *out, struct span s)
 void
 trace_format(struct buf *out, const struct ring_record *record, uint64_t pid)
 {
-	buf_fmt(out, "%" PRId64 "\t%016" PRIx64 "\t", record->time_us,
-	    record->trace);
+	/* Before 1970 nobody logs: a clock that says so is as good as 0. */
+	buf_u64(out, record->time_us > 0 ? (uint64_t)record->time_us : 0);
+	buf_byte(out, '\t');
+	buf_hex(out, record->trace, 16);
+	buf_byte(out, '\t');
 	add_field(out, record->qid);
-	buf_fmt(out, "%s\t", record->kind == LOG_K_EVENT ? "event" :
+	buf_str(out, record->kind == LOG_K_EVENT ? "event" :
 	    levels[record->level]);
+	buf_byte(out, '\t');
 	add_field(out, record->tag);
-	buf_fmt(out, "%" PRIu64 "\t%" PRIx64 "\t", pid, record->at);
+	buf_u64(out, pid);
+	buf_byte(out, '\t');
+	buf_hex(out, record->at, 1);
+	buf_byte(out, '\t');
 	add_field(out, record->what);
 	add_clean(out, record->text);
 	buf_byte(out, '\n');

@@ -86,6 +86,14 @@ prints_numbers(void **state)
 	buf_byte(&b, ' ');
 	buf_u64(&b, UINT64_MAX);
 	assert_string_equal(buf_cstr(&b), "0 10 18446744073709551615");
+	buf_reset(&b);
+	buf_hex(&b, 0, 1);
+	buf_byte(&b, ' ');
+	buf_hex(&b, 0xabc, 16);
+	buf_byte(&b, ' ');
+	buf_hex(&b, UINT64_MAX, 1);
+	assert_string_equal(
+	    buf_cstr(&b), "0 0000000000000abc ffffffffffffffff");
 	buf_release(&b);
 }
 
