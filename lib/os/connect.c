@@ -2,6 +2,8 @@
 #include "lib/os/stream.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
@@ -90,9 +92,15 @@ static int
 attempt(struct connecting *c, const struct sockaddr *to, socklen_t to_len,
     const struct sockaddr *from, socklen_t from_len)
 {
+	const int on = 1;
+
 	c->fd = socket(
 	    to->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (c->fd < 0 || (from != NULL && bind(c->fd, from, from_len) != 0) ||
+	if (c->fd < 0)
+		return errno;
+	/* Not TCP: that is fine too. */
+	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if ((from != NULL && bind(c->fd, from, from_len) != 0) ||
 	    connect(c->fd, to, to_len) != 0)
 		return errno;
 	return 0;

@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <time.h>
 
 #include "lib/os/loop_uv.h"
@@ -466,12 +465,9 @@ static struct watch *
 take_kept(struct loop *loop, int fd)
 {
 	struct watch *w = fd < KEPT_FDS ? loop->kept[fd] : NULL;
-	int on = 1;
 
-	if (w == NULL)
-		return NULL;
-	loop->kept[fd] = NULL;
-	BUG_ON(ioctl(fd, FIONBIO, &on) != 0);
+	if (w != NULL)
+		loop->kept[fd] = NULL;
 	return w;
 }
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -114,6 +115,7 @@ sock_listen_tcp(const struct sockaddr *addr, socklen_t len, int backlog,
 	    (addr->sa_family == AF_INET6 &&
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) !=
 		    0) ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0 ||
 	    bind(fd, addr, len) != 0 || listen(fd, backlog) != 0) {
 		err_sys(e, "listen on %s port %u", text, sock_addr_port(addr));
 		close(fd);

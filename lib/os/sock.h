@@ -19,7 +19,8 @@ int sock_listen_unix(const char *path, int type, mode_t mode, int *out_fd,
     struct err *e);
 
 /* A TCP listener on one address (SO_REUSEADDR, IPV6_V6ONLY; never
- * SO_REUSEPORT). */
+ * SO_REUSEPORT). What is accepted from it has TCP_NODELAY: streams gather
+ * small writes themselves. */
 int sock_listen_tcp(const struct sockaddr *addr, socklen_t len, int backlog,
     int *out_fd, struct err *e);
 

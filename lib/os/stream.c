@@ -2,8 +2,6 @@
 #include "lib/os/stream.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -305,7 +303,6 @@ stream_new(struct loop *loop, int fd, const struct stream_limits *limits,
     const struct stream_handler *handler, void *arg)
 {
 	struct stream *s = MEM_NEW(s);
-	const int on = 1;
 
 	s->loop = loop;
 	s->fd = fd;
@@ -315,8 +312,6 @@ stream_new(struct loop *loop, int fd, const struct stream_limits *limits,
 	buf_init(&s->in, limits->input_max);
 	buf_init(&s->out, limits->output_max * 2);
 	deferred_init(&s->due, on_due, s);
-	/* We gather small writes ourselves. Not TCP: that is fine too. */
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	s->watch = watch_new(loop, fd, on_watch, s);
 	rearm(s);
 	return s;

@@ -9,7 +9,6 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -193,7 +192,6 @@ on_old_owner(void *arg, int events)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	assert_int_equal(pair[0], w->fd);
 	w->watch = watch_new(w->loop, w->fd, on_new_owner, w);
-	assert_int_not_equal(fcntl(w->fd, F_GETFL) & O_NONBLOCK, 0);
 	watch_set(w->watch, WATCH_READ);
 	close(w->peer);
 	w->peer = pair[1];

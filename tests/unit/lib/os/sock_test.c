@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,7 +117,7 @@ tcp(void **state)
 	socklen_t len;
 	char text[SOCK_ADDR_TEXT];
 	struct err e;
-	int l, l2, c, a = -1;
+	int l, l2, c, a = -1, on = 0;
 
 	(void)state;
 	assert_true(sock_addr_parse("127.0.0.1", 0, &addr, &len));
@@ -133,6 +134,10 @@ tcp(void **state)
 	assert_int_equal(
 	    poll(&(struct pollfd){ .fd = l, .events = POLLIN }, 1, 5000), 1);
 	assert_int_equal(sock_accept(l, &a, &from, &e), 1);
+	len = sizeof(on);
+	assert_int_equal(
+	    getsockopt(a, IPPROTO_TCP, TCP_NODELAY, &on, &len), 0);
+	assert_int_not_equal(on, 0);
 	sock_addr_text((struct sockaddr *)&from, text);
 	assert_string_equal(text, "127.0.0.1");
 	close(a);
