@@ -67,7 +67,8 @@ mem_low(void)
 }
 
 /* ---- memory ---- */
-void *
+/* Not inlined, or the compiler makes calloc of malloc and memset. */
+__attribute__((noinline)) void *
 mem_alloc(size_t n)
 {
 	void *p;
