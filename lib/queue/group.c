@@ -22,7 +22,7 @@ struct group {
 	struct queue_segment now, next; /* fd -1: none */
 	uint64_t at;			/* in `now`: where the next goes */
 	bool asked, refused;
-	struct timer *again;
+	struct timer *again, *start;
 	struct list waiting, batch; /* struct group_entry */
 	struct work work;
 	bool busy;
@@ -126,7 +126,13 @@ run_batch(struct work *work)
 }
 
 /* ---- on the loop ---- */
-static void start_batch(struct group *g);
+/* What else has come in this round of the loop goes along. */
+static void
+plan_batch(struct group *g)
+{
+	if (!g->busy && !list_empty(&g->waiting))
+		timer_start(g->start, 0);
+}
 
 static void
 ask(struct group *g)
@@ -181,7 +187,7 @@ batch_done(struct work *work)
 		list_remove(link);
 		list_push(&over, link);
 	}
-	start_batch(g);
+	plan_batch(g);
 	while ((link = list_first(&over)) != NULL) {
 		struct group_entry *entry =
 		    CONTAINER_OF(link, struct group_entry, link);
@@ -228,8 +234,9 @@ fill_batch(struct group *g)
 }
 
 static void
-start_batch(struct group *g)
+start_batch(void *arg)
 {
+	struct group *g = arg;
 	struct list *link;
 
 	if (g->busy)
@@ -259,7 +266,7 @@ group_add(struct group *g, struct group_entry *entry)
 		return false;
 	list_init(&entry->link);
 	list_push(&g->waiting, &entry->link);
-	start_batch(g);
+	plan_batch(g);
 	return true;
 }
 
@@ -290,6 +297,7 @@ group_new(struct loop *loop, const struct queue_group_ops *ops, void *arg)
 	g->arg = arg;
 	g->now.fd = g->next.fd = -1;
 	g->again = timer_new(loop, on_again, g);
+	g->start = timer_new(loop, start_batch, g);
 	list_init(&g->waiting);
 	list_init(&g->batch);
 	return g;
@@ -316,6 +324,7 @@ group_free(struct group **group)
 	if (g->next.fd >= 0)
 		close(g->next.fd);
 	timer_free(&g->again);
+	timer_free(&g->start);
 	mem_free(g);
 }
 
