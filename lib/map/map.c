@@ -166,25 +166,28 @@ map_each(struct map *m, map_each_fn fn, void *arg, struct err *e)
 /* ---- files that change ----------------------------------------------------
  */
 
-time_t
-map_clock_s(void)
+int64_t
+map_clock_ms(void)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	return now.tv_sec;
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 bool
 map_file_stale(struct map_file *f)
 {
+	const int64_t now_ms = map_clock_ms();
 	struct stat now;
 
 	if (!f->loaded)
 		return true;
-	/* At each look-up, for who has just run newaliases expects that the
-	 * next mail knows; a stat costs less than the look-up itself. */
-	f->looked_s = map_clock_s();
+	/* Who has just run newaliases expects that the next mail knows; but
+	 * several keys of one mail are looked up in less than a tick. */
+	if (f->looked_ms == now_ms)
+		return false;
+	f->looked_ms = now_ms;
 	/* One that is gone is kept in use until a new one comes. */
 	return stat(f->path, &now) == 0 && !fs_same(&now, &f->seen);
 }

@@ -57,12 +57,13 @@ struct map_file {
 	char *path;
 	struct stat seen; /* when it was last read */
 	bool loaded;
-	time_t looked_s;  /* monotonic clock */
+	int64_t looked_ms; /* see map_clock_ms */
 };
 /* True when the file should be (re)read: never read, or it looks different.
- * Looks each time. */
+ * Look-ups of the same tick of the clock share a look. */
 bool map_file_stale(struct map_file *f);
-time_t map_clock_s(void);
+/* The kernel's coarse clock, which ticks each 1 to 10 ms. */
+int64_t map_clock_ms(void);
 
 /* ---- the layout of an index entry (docs/FORMATS.md) ---- */
 /* key \0format, value "1". */

@@ -57,7 +57,7 @@ load(struct index_map *m, struct err *e)
 	m->db = db;
 	m->file.seen = st;
 	m->file.loaded = true;
-	m->file.looked_s = map_clock_s();
+	m->file.looked_ms = map_clock_ms();
 	m->said_older = false;
 	return 0;
 }
@@ -81,7 +81,7 @@ compare_with_text(struct index_map *m)
 static int
 refresh(struct index_map *m, struct err *e)
 {
-	const time_t looked = m->file.looked_s;
+	const int64_t looked_s = m->file.looked_ms / 1000;
 
 	if (map_file_stale(&m->file) && load(m, e) < 0) {
 		if (m->db == NULL)
@@ -89,7 +89,7 @@ refresh(struct index_map *m, struct err *e)
 		/* A damaged new index: the old one serves on. */
 		log_warning(NULL, "%s", e->text);
 	}
-	if (looked != m->file.looked_s)
+	if (looked_s != m->file.looked_ms / 1000)
 		compare_with_text(m);
 	return 0;
 }

@@ -108,7 +108,7 @@ load_text(struct text_map *m, struct err *e)
 	struct buf text;
 	struct stat st;
 
-	m->file.looked_s = map_clock_s();
+	m->file.looked_ms = map_clock_ms();
 	int rc = text_file_read(m->file.path, TEXT_FILE_MAX, &text, &st, e);
 	if (rc == 0) {
 		table_init(&rows);

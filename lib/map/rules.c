@@ -85,7 +85,7 @@ refresh(struct rules_map *m, struct err *e)
 
 	if (!map_file_stale(&m->file))
 		return 0;
-	m->file.looked_s = map_clock_s();
+	m->file.looked_ms = map_clock_ms();
 	int rc = text_file_read(m->file.path, TEXT_FILE_MAX, &text, &st, e);
 	if (rc == 0) {
 		parse_rules(m, buf_span(&text));
