@@ -47,17 +47,18 @@ from_part(const struct session *s, struct buf *out)
 		    s->service->common->mail_name, (unsigned long)s->uid);
 		return;
 	}
-	buf_fmt(out, "Received: from %s (%s [%s%s])\r\n",
-	    s->helo != NULL ? s->helo : s->addr,
-	    s->name != NULL ? s->name : "unknown",
-	    strchr(s->addr, ':') != NULL ? "IPv6:" : "", s->addr);
+	buf_strs(out, "Received: from ", s->helo != NULL ? s->helo : s->addr,
+	    " (", s->name != NULL ? s->name : "unknown", " [",
+	    strchr(s->addr, ':') != NULL ? "IPv6:" : "", s->addr, "])\r\n",
+	    NULL);
 	tls_received(s, out);
 	if (s->sasl_user != NULL &&
 	    s->service->conf->smtpd_sasl_authenticated_header)
-		buf_fmt(out, "\t(Authenticated sender: %s)\r\n",
-		    log_quote(span_str(s->sasl_user), 200));
-	buf_fmt(out, "\tby %s (%s) with %s", s->service->common->myhostname,
-	    s->service->common->mail_name, session_protocol(s));
+		buf_strs(out, "\t(Authenticated sender: ",
+		    log_quote(span_str(s->sasl_user), 200), ")\r\n", NULL);
+	buf_strs(out, "\tby ", s->service->common->myhostname, " (",
+	    s->service->common->mail_name, ") with ", session_protocol(s),
+	    NULL);
 }
 
 void
@@ -66,9 +67,10 @@ received_field(const struct session *s, struct span rcpt, const char *qid,
 {
 	from_part(s, out);
 	if (qid[0] != '\0')
-		buf_fmt(out, "%sid %s", s->local ? "\t" : " ", qid);
+		buf_strs(out, s->local ? "\t" : " ", "id ", qid, NULL);
 	if (rcpt.n > 0 && !s->local)
-		buf_fmt(out, "\r\n\tfor <%s>", log_quote(rcpt, 500));
+		buf_strs(out, "\r\n\tfor <", log_quote(rcpt, 500), ">",
+		    NULL);
 	buf_str(out, "; ");
 	buf_str(out, received_date(s->service, time_s)->text);
 	buf_str(out, "\r\n");

@@ -16,10 +16,8 @@ session_client(const struct session *s)
 	if (out->max == 0)
 		buf_init(out, 400);
 	buf_reset(out);
-	buf_str(out, s->name != NULL ? s->name : "unknown");
-	buf_byte(out, '[');
-	buf_str(out, s->addr);
-	buf_byte(out, ']');
+	buf_strs(out, s->name != NULL ? s->name : "unknown", "[", s->addr,
+	    "]", NULL);
 	if (s->service->conf->smtpd_client_port_logging && s->port > 0) {
 		buf_byte(out, ':');
 		buf_u64(out, s->port);
@@ -116,9 +114,7 @@ static void
 add_count(struct buf *line, const char *name, unsigned ok, unsigned total,
     bool both)
 {
-	buf_byte(line, ' ');
-	buf_str(line, name);
-	buf_byte(line, '=');
+	buf_strs(line, " ", name, "=", NULL);
 	buf_u64(line, ok);
 	if (!both && ok == total)
 		return;

@@ -80,6 +80,17 @@ buf_str(struct buf *b, const char *s)
 }
 
 void
+buf_strs(struct buf *b, const char *first, ...)
+{
+	va_list ap;
+
+	va_start(ap, first);
+	for (const char *s = first; s != NULL; s = va_arg(ap, const char *))
+		buf_str(b, s);
+	va_end(ap);
+}
+
+void
 buf_byte(struct buf *b, uint8_t c)
 {
 	if (reserve(b, 1))

@@ -38,6 +38,9 @@ void buf_reset(struct buf *b);
 /* Appends; what does not fit whole is not added at all and sets spilt. */
 void buf_add(struct buf *b, struct span s);
 void buf_str(struct buf *b, const char *s);
+/* Several strings, up to a NULL. */
+void buf_strs(struct buf *b, const char *first, ...)
+    __attribute__((sentinel));
 void buf_byte(struct buf *b, uint8_t c);
 void buf_u64(struct buf *b, uint64_t n); /* in decimal */
 /* In lower-case hexadecimal, with zeros in front up to width (1 to 16). */

@@ -27,9 +27,7 @@ router_add_reason(struct buf *reason, const char *what, const char *where)
 {
 	if (reason->n > 0)
 		buf_str(reason, "; ");
-	buf_str(reason, what);
-	buf_byte(reason, ' ');
-	buf_str(reason, where);
+	buf_strs(reason, what, " ", where, NULL);
 }
 
 /* A parameter that decided, with the line it stands in. */

@@ -74,6 +74,18 @@ lends_room(void **state)
 }
 
 static void
+takes_several_strings(void **state)
+{
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 100);
+	buf_strs(&b, "a", "", "bc", NULL);
+	assert_string_equal(buf_cstr(&b), "abc");
+	buf_release(&b);
+}
+
+static void
 prints_numbers(void **state)
 {
 	struct buf b;
@@ -105,6 +117,7 @@ main(void)
 		cmocka_unit_test(spills_whole_and_stays_spilt),
 		cmocka_unit_test(consumes_from_the_front),
 		cmocka_unit_test(lends_room),
+		cmocka_unit_test(takes_several_strings),
 		cmocka_unit_test(prints_numbers),
 	};
 
