@@ -17,9 +17,10 @@
 /* A message becomes known, is opened page by page, and is forgotten. */
 
 enum {
-	HEADS_MAX = 16 << 20, /* bytes kept of all messages */
-	COPIES_MAX = 64 << 20, /* of those whose file was not made */
-	HEAD_RCPTS = 50,      /* more are read in a thread */
+	HEADS_MAX = 16 << 20,  /* bytes kept of all messages */
+	COPIES_MAX = 64 << 20, /* bytes of unfiled messages' copies, */
+	COPY_UNIT = 4096,      /* which come in pages */
+	HEAD_RCPTS = 50,       /* more are read in a thread */
 };
 
 /* ---- time ---- */
@@ -445,7 +446,8 @@ load_head(struct message *m)
 static void
 allow_copy(struct message *m)
 {
-	const size_t size = (size_t)(m->seg_end - m->seg_at);
+	const size_t size = (size_t)(m->seg_end - m->seg_at + COPY_UNIT - 1) /
+	    COPY_UNIT * COPY_UNIT;
 
 	if (!m->unfiled || m->copied > 0 ||
 	    m->q->copied_bytes + size > COPIES_MAX)

@@ -594,7 +594,8 @@ segments_start(struct qmgr *q, struct queue_recovery *r)
 	for (size_t i = 0; i < r->live_count; i++) {
 		const struct queue_live *l = &r->live[i];
 		struct journal_segment *s = by_number(q, l->segment);
-		struct message *m = s != NULL ? know(s, l->id, l->at, l->end, 0) : NULL;
+		struct message *m = s != NULL ?
+		    know(s, l->id, l->at, l->end, 0) : NULL;
 
 		/* What the disk said of its file is not known either. */
 		if (m != NULL)

@@ -316,6 +316,8 @@ timer_start(struct timer *t, uint64_t ms)
 	/* From now, not from when this round began: a round may be long. */
 	uv_update_time(t->uv.loop);
 	t->due_ms = uv_now(t->uv.loop) + ms;
+	if (t->due_ms < ms)
+		t->due_ms = UINT64_MAX;
 	/* Most timers are put off time and again and never fire: one that does
 	 * looks whether it was. */
 	if (!timer_active(t) || t->due_ms < t->armed_ms)
