@@ -227,7 +227,7 @@ def fault(step):
 
 
 def test_a_file_whose_flush_failed_for_a_tool_is_made_anew():
-    for step in range(11, 17):
+    for step in range(15, 21):
         with fault(step), House(
                 qmgr_message_active_limit="1", queue_reserve_size="0",
                 queue_journal_segment_size="1048576") as h:
@@ -399,7 +399,7 @@ def test_tools_reach_what_has_no_file():
 
 def test_a_file_that_cannot_be_made_is_tried_again():
     failed = 0
-    for step in range(13, 17):
+    for step in range(17, 21):
         with fault(step), House(queue_reserve_size="0",
                                 queue_journal_segment_size="1048576") as h:
             h.start()
