@@ -16,7 +16,7 @@ stamp(struct buf *out, int64_t time_us)
 	time_t seconds = (time_t)(time_us / 1000000);
 	struct tm tm;
 
-	if (seconds != kept) {
+	if (seconds != kept || text[0] == '\0') {
 		if (localtime_r(&seconds, &tm) == NULL)
 			memset(&tm, 0, sizeof(tm));
 		snprintf(text, sizeof(text), "%.3s %2d %02d:%02d:%02d ",

@@ -64,6 +64,7 @@ struct edit_one {
 	bool dir_known;
 	enum queue_dir dir; /* where it is, and then where it went */
 	bool unsure, unfiled; /* of its file, as in struct message */
+	struct span head;     /* its, as there; this one's */
 	bool done;
 	bool asked; /* OP_REQUEUE: pickup has answered, */
 	bool anew;  /* and made a new message */
@@ -137,6 +138,7 @@ one_over(struct edit_one *one, bool done)
 		one->seg->holds--;
 		segment_go_on(one->seg);
 	}
+	mem_free((void *)(uintptr_t)one->head.p);
 	mem_free(one);
 	if (--edit->open == 0)
 		edit_close(edit);
@@ -150,7 +152,9 @@ do_op(struct edit_one *one)
 
 	switch (one->edit->op) {
 	case OP_DELETE:
-		return queue_remove_synced(q, one->id, from, &one->e);
+		/* Its record is all, and that it is removed is recorded. */
+		return one->unfiled ? 0 :
+		    queue_remove_synced(q, one->id, from, &one->e);
 	case OP_HOLD:
 		one->dir = QUEUE_HOLD;
 		break;
@@ -232,7 +236,8 @@ run_locate(struct work *work)
 
 	one->e.sysno = ENOENT;
 	one->found = locate(one);
-	if (!one->found || one->dir != QUEUE_INCOMING)
+	if (!one->found || one->dir != QUEUE_INCOMING ||
+	    (one->unfiled && one->edit->op == OP_DELETE))
 		return;
 	one->found = seal(one) == 0;
 }
@@ -331,7 +336,7 @@ edit_done(struct work *work)
 	if (one->done && !one->anew && (op == OP_RELEASE || op == OP_REQUEUE))
 		m = message_add(one->edit->q, one->id, one->dir, 0);
 	else if (!one->done && one->dir_known && one->dir != QUEUE_HOLD &&
-		 one->e.sysno != ENOENT)
+		 (one->e.sysno != ENOENT || one->seg != NULL))
 		m = message_add(one->edit->q, one->id, one->dir, 0);
 	if (m != NULL)
 		m->forced = true;
@@ -340,6 +345,8 @@ edit_done(struct work *work)
 		segment_join(one->seg, m, one->seg_at, one->seg_end);
 		m->unsure = one->unsure;
 		m->unfiled = one->unfiled;
+		if (m->unfiled)
+			message_head(m, one->head);
 	}
 	one_over(one, one->done);
 }
@@ -370,6 +377,7 @@ edit_ready(struct message *m)
 	one->seg_end = m->seg_end;
 	one->unsure = m->unsure;
 	one->unfiled = m->unfiled;
+	one->head = message_take_head(m);
 	if (one->seg != NULL)
 		one->seg->holds++;
 	/* One at a time: a second wish finds what the first has left. */

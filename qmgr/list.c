@@ -136,7 +136,7 @@ open_item(
     struct listing *l, const struct item *item, struct queue_message **out)
 {
 	const enum queue_dir dirs[] = { item->dir, QUEUE_ACTIVE,
-		QUEUE_DEFERRED };
+		QUEUE_DEFERRED, QUEUE_HOLD };
 
 	for (size_t i = 0; i < COUNT_OF(dirs); i++)
 		if (queue_message_open(l->q->queue, dirs[i], item->id,
@@ -257,6 +257,8 @@ by_age(const void *a, const void *b)
 	return x->head.n > y->head.n ? 1 : x->head.n < y->head.n ? -1 : 0;
 }
 
+/* Before the directories are looked through: one that gets its file meanwhile
+ * is in either. */
 static void
 add_unfiled(struct listing *l)
 {
@@ -282,7 +284,6 @@ tidy(struct listing *l)
 {
 	size_t n = 0;
 
-	add_unfiled(l);
 	if (l->count > 0)
 		qsort(l->items, l->count, sizeof(*l->items), by_age);
 	for (size_t i = 0; i < l->count; i++) {
@@ -340,6 +341,7 @@ on_list(struct request *r, struct msg_in *in, void *arg)
 	l->ids_only = (msg_get_u64(in, F_FLAGS) & QUEUE_LIST_IDS) != 0;
 	l->busy = true;
 	c->listing = l;
+	add_unfiled(l);
 	l->work = (struct work){ .run = run_scan, .done = scan_done };
 	work_submit(c->q->loop, WORK_OTHER, &l->work);
 	return 0;

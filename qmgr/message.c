@@ -11,6 +11,7 @@
 #include "lib/os/memfd.h"
 #include "lib/proto/address.h"
 #include "lib/queue/recover.h"
+#include "qmgr/reserve.h"
 #include "qmgr/segments.h"
 #include "qmgr/settle_steps.h"
 
@@ -94,12 +95,20 @@ message_add(
 	return m;
 }
 
+struct span
+message_take_head(struct message *m)
+{
+	const struct span head = m->head;
+
+	m->q->head_bytes -= head.n;
+	m->head = SPAN_EMPTY;
+	return head;
+}
+
 void
 message_drop_head(struct message *m)
 {
-	m->q->head_bytes -= m->head.n;
-	mem_free((void *)(uintptr_t)m->head.p);
-	m->head = SPAN_EMPTY;
+	mem_free((void *)(uintptr_t)message_take_head(m).p);
 }
 
 void
@@ -312,6 +321,10 @@ page_failed(struct message *m)
 	} else {
 		log_warning(&m->log, "%s", m->e.text);
 		m->verdict = VERDICT_RETRY;
+		/* A file was to be made for it. */
+		m->no_room = reserve_wanted(&m->e);
+		if (m->no_room)
+			reserve_use(m->q, &m->e, m->emptied);
 	}
 }
 
@@ -476,6 +489,8 @@ message_load(struct message *m)
 		return;
 	}
 	allow_copy(m);
+	m->emptied = reserve_emptied(m->q);
+	m->no_room = false;
 	m->work = (struct work){ .run = read_page, .done = page_read };
 	work_submit(m->q->loop, WORK_NAME, &m->work);
 }

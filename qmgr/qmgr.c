@@ -177,8 +177,11 @@ qmgr_start(struct daemon *d, struct err *e)
 	q->bounce = daemon_connect(d, "bounce");
 	q->pickup = daemon_connect(d, "pickup");
 	start_servers(q);
+	if (qmgr_recover(q, e) != 0)
+		return -1;
+	/* Not before: a recovery may need its room. */
 	reserve_start(q);
-	return qmgr_recover(q, e);
+	return 0;
 }
 
 static void

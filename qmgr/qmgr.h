@@ -154,6 +154,7 @@ struct message {
 	size_t note_count;
 	int64_t next_try_s;
 	bool step_failed; /* e says why */
+	bool no_room;	  /* it could not be loaded for want of it */
 	bool spare;	  /* its file is to be used again */
 	bool stuck;	  /* tried again by the timer */
 	uint32_t emptied; /* reserve_emptied when the last step began */
@@ -172,6 +173,8 @@ struct message *message_add(
 void message_head(struct message *m, struct span head);
 /* It is sealed: its file says all. */
 void message_drop_head(struct message *m);
+/* Takes the head out of it, with the memory; message_head gives one back. */
+struct span message_take_head(struct message *m);
 void message_forget(struct message *m);
 /* Its sender asked that it be delivered later (RFC 4865)? */
 bool message_unreleased(const struct message *m);

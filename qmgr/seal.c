@@ -20,6 +20,7 @@ struct seal_batch {
 	struct work work;
 	struct qmgr *q;
 	size_t count;
+	bool full; /* the disk is */
 	struct item items[BATCH];
 };
 
@@ -51,8 +52,15 @@ run_seal(struct work *work)
 	bool synced[QUEUE_DIRS][QUEUE_HASH_DIRS] = { 0 };
 	bool ok[QUEUE_DIRS][QUEUE_HASH_DIRS] = { 0 };
 
-	for (size_t i = 0; i < b->count; i++)
-		b->items[i].sealed = move_one(b->q->queue, &b->items[i]);
+	for (size_t i = 0; i < b->count; i++) {
+		struct item *item = &b->items[i];
+
+		/* No room for one file: none for the next. */
+		if (b->full && item->m->unfiled)
+			continue;
+		item->sealed = move_one(b->q->queue, item);
+		b->full |= !item->sealed && reserve_wanted(&item->e);
+	}
 	for (size_t i = 0; i < b->count; i++) {
 		struct item *item = &b->items[i];
 		const unsigned d = queue_id_us(item->id) & 0xf;
@@ -86,8 +94,13 @@ seal_done(struct work *work)
 			m->moved = false;
 			segment_left(m);
 		} else {
-			log_warning(&m->log, "sealing: %s", item->e.text);
-			reserve_use(m->q, &item->e, reserve_emptied(m->q));
+			if (item->e.text[0] != '\0')
+				log_warning(&m->log, "sealing: %s",
+				    item->e.text);
+			/* What is unfiled can wait in its segment. */
+			if (!m->unfiled)
+				reserve_use(m->q, &item->e,
+				    reserve_emptied(m->q));
 			if (m->seg != NULL)
 				m->seg->retry_ms = now_ms() + 1000;
 		}

@@ -319,9 +319,21 @@ struct told_later {
 	struct queue_id id;
 	uint64_t at, end, trace;
 	bool unfiled;
+	struct span head; /* F_HEAD: in the message, or kept */
+	bool kept;
 };
 
 static void scan_tail(struct journal_segment *s, uint64_t to, bool closing);
+
+static void
+put_off(struct journal_segment *s, struct told_later *t)
+{
+	if (!t->kept && t->head.n > 0) {
+		t->head = span_of(span_dup(t->head), t->head.n);
+		t->kept = true;
+	}
+	list_push(&s->later, &t->link);
+}
 
 static void
 take_new(struct journal_segment *s, struct told_later *t)
@@ -329,22 +341,27 @@ take_new(struct journal_segment *s, struct told_later *t)
 	struct message *m;
 
 	if (s->scanning) {
-		list_push(&s->later, &t->link);
+		put_off(s, t);
 		return;
 	}
 	if (t->at > s->told) {
 		/* Of those before it we were not told. */
-		list_push(&s->later, &t->link);
+		put_off(s, t);
 		scan_tail(s, t->at, false);
 		return;
 	}
 	if (t->at == s->told) {
 		m = know(s, t->id, t->at, t->end, t->trace);
-		if (m != NULL)
+		/* One that was known may have marks by now. */
+		if (m != NULL) {
 			m->unfiled = t->unfiled;
+			message_head(m, t->head);
+		}
 		told_until(s, t->end);
 	}
 	spare_answer(&t->request);
+	if (t->kept)
+		mem_free((void *)(uintptr_t)t->head.p);
 	mem_free(t);
 }
 
@@ -376,6 +393,7 @@ segments_new(struct conn *c, struct request *r, struct msg_in *in,
 	t->end = end;
 	t->trace = in->trace;
 	t->unfiled = msg_has(in, F_UNFILED);
+	t->head = msg_get(in, F_HEAD, LIMIT_IPC_MESSAGE);
 	take_new(s, t);
 	segment_go_on(s);
 	return 0;

@@ -15,6 +15,7 @@
 
 enum {
 	BOUNCE_EARLY = 500, /* failures that need not wait for the rest */
+	AGAIN_MS = 3 * 1000, /* when there was no room for a file */
 };
 
 /* ---- results ---- */
@@ -200,8 +201,8 @@ finish(struct message *m)
 		return;
 	}
 	if (m->open == NULL)
-		settle_wait(
-		    m, now_ms() + (uint64_t)m->q->conf->minimal_backoff_time);
+		settle_wait(m, now_ms() + (m->no_room ? AGAIN_MS :
+		    (uint64_t)m->q->conf->minimal_backoff_time));
 	else if (whole || m->edit == EDIT_DELETE)
 		settle_remove(m);
 	else if (m->q->journal != NULL && !list_empty(&m->sent))

@@ -236,33 +236,20 @@ int
 on_new(struct request *r, struct msg_in *in, void *arg)
 {
 	struct conn *c = conn_of(request_conn(r));
-	const struct sched_message *before;
-	struct sched_message *known;
 	struct queue_id id;
 	struct message *m;
-	struct span head;
 
 	(void)arg;
 	if (!queue_id_parse(msg_need(in, F_QID, QUEUE_ID_TEXT), &id))
 		return -1;
-	head = msg_get(in, F_HEAD, LIMIT_IPC_MESSAGE);
 	spares_gone(c, in);
-	if (msg_has(in, F_SEGMENT)) {
-		before = scheduler_find(c->q->sched, id);
-		if (segments_new(c, r, in, id) != 0)
-			return -1;
-		known = scheduler_find(c->q->sched, id);
-		/* One that was known may have marks by now. */
-		if (known != NULL && before == NULL)
-			message_head(
-			    CONTAINER_OF(known, struct message, sched), head);
-		return 0;
-	}
+	if (msg_has(in, F_SEGMENT))
+		return segments_new(c, r, in, id);
 	m = message_add(c->q, id, QUEUE_ACTIVE, 0);
 	if (m != NULL)
 		m->log.trace = in->trace;
 	if (m != NULL)
-		message_head(m, head);
+		message_head(m, msg_get(in, F_HEAD, LIMIT_IPC_MESSAGE));
 	spare_answer(&r);
 	return 0;
 }

@@ -263,7 +263,7 @@ session_answer(struct session *s, unsigned code, const char *dsn,
     const char *fmt, ...)
 {
 	const struct smtpd_conf *c = s->service->conf;
-	char text[REPLY_MAX];
+	char text[REPLY_MAX + 1];
 	va_list ap;
 
 	va_start(ap, fmt);

@@ -435,8 +435,8 @@ take_marks(struct work_state *w)
 	return 0;
 }
 
-int
-queue_recover(struct queue *q, const uint8_t living[32],
+static int
+recover(struct queue *q, const uint8_t living[32],
     struct queue_recovery *out, struct err *e)
 {
 	struct queue_recovery r = { 0 };
@@ -460,6 +460,23 @@ queue_recover(struct queue *q, const uint8_t living[32],
 	else
 		queue_recovery_release(&r);
 	return ret;
+}
+
+int
+queue_recover(struct queue *q, const uint8_t living[32],
+    struct queue_recovery *out, struct err *e)
+{
+	struct err own;
+
+	if (e == NULL)
+		e = &own;
+	if (recover(q, living, out, e) == 0)
+		return 0;
+	/* What had no file gets one here, which may take the last room. */
+	if ((e->sysno != ENOSPC && e->sysno != EDQUOT) ||
+	    queue_reserve_free(q, NULL) != 0)
+		return -1;
+	return recover(q, living, out, e);
 }
 
 void

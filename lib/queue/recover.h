@@ -50,7 +50,7 @@ struct queue_recovery {
 };
 
 /* living: bit set of the slots whose process lives. On an error nothing is
- * to be released. */
+ * to be released. On a full disk it takes the room of journal/reserve. */
 int queue_recover(struct queue *q, const uint8_t living[32],
     struct queue_recovery *out, struct err *e);
 /* Closes what segments are left in it, and frees. */

@@ -126,6 +126,8 @@ int
 segment_open(struct queue *q, uint32_t number, struct segment *out,
     enum segment_state *out_state, struct err *e)
 {
+	/* Where another version may have had records, too. */
+	const size_t behind = JOURNAL_HEAD_SECOND + JOURNAL_HEAD;
 	uint8_t first[JOURNAL_RECORDS + JOURNAL_FRAME] = { 0 };
 	char name[NAME_SIZE];
 	struct journal_head h;
@@ -145,7 +147,7 @@ segment_open(struct queue *q, uint32_t number, struct segment *out,
 	    fstat(fd, &st) == 0 && (uint64_t)st.st_size >= h.size) {
 		*out_state = SEGMENT_HEADED;
 	} else {
-		*out_state = is_zero(first + JOURNAL_RECORDS, JOURNAL_FRAME) ?
+		*out_state = is_zero(first + behind, sizeof(first) - behind) ?
 		    SEGMENT_UNUSED :
 		    SEGMENT_DAMAGED;
 		h = (struct journal_head){ .number = number };

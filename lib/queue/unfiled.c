@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lib/queue/recover.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -35,10 +36,17 @@ open_one(void *arg, uint32_t number)
 	struct search *s = arg;
 	enum segment_state state;
 	struct segment segment;
+	struct err e;
 
 	/* One may be gone by now; one without a head can't be read. */
-	if (segment_open(s->q, number, &segment, &state, NULL) != 0)
+	if (segment_open(s->q, number, &segment, &state, &e) != 0) {
+		if (e.sysno == ENOENT || s->failed)
+			return;
+		s->failed = true;
+		if (s->e != NULL)
+			*s->e = e;
 		return;
+	}
 	if (state != SEGMENT_HEADED) {
 		segment_close(&segment);
 		return;
@@ -118,7 +126,7 @@ queue_unfiled_each(
 	int ret = -1;
 
 	table_init(&s.removed);
-	if (segment_list(q, open_one, &s, e) == 0 &&
+	if (segment_list(q, open_one, &s, e) == 0 && !s.failed &&
 	    scan_all(&s, note_removed) == 0 && scan_all(&s, show_message) == 0)
 		ret = 0;
 	for (size_t i = 0; i < s.count; i++)

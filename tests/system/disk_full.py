@@ -62,7 +62,7 @@ def all_returned():
     return all("<bad%d@away.test>" % n in returned for n in range(COUNT))
 
 
-def run(setting):
+def new_disk():
     disk = crash.Disk("ext4", 400)
     # No blocks for root only.
     disk.detach()
@@ -70,6 +70,11 @@ def run(setting):
                    capture_output=True)
     disk.attach()
     os.chmod(disk.mount, 0o777)
+    return disk
+
+
+def run(setting):
+    disk = new_disk()
     away = crash.Away()
     suite = crash.Instance(
         ["queue_commit=" + setting, "minimal_backoff_time=1h",
@@ -141,6 +146,40 @@ def test_group():
 
 def test_file():
     run("file")
+
+
+def test_a_start():
+    """Mail that has no file yet gets one when qmgr starts, out of the
+    reserve."""
+    disk, away = new_disk(), crash.Away()
+    suite = crash.Instance(["queue_commit=group", "minimal_backoff_time=1s",
+                            away.option()], disk=disk)
+    try:
+        suite.start()
+        filler = Filler(disk)
+        cases.wait_for("the reserve", lambda: os.path.getsize(
+            suite.queue + "/journal/reserve") == RESERVE)
+        mail.send(mail.text("first"), mail.address(1))
+        cases.wait_for("it", lambda: mail.mailbox_texts(1))
+        filler.fill()
+        # The disk is looked at from time to time: some are still taken.
+        qids = [mail.send(mail.text("kept %d" % n, to="b@away.test"),
+                          "b@away.test") for n in range(8)]
+        suite.kill_all()
+        cases.equal(suite.part("incoming"), [])
+        suite.start_again()
+        mail.wait_for_log(r"journal: 8 messages, 8 of them made anew")
+        for qid in qids:
+            cases.contains(mail.queue(), qid)
+        away.answers()
+        cases.wait_for("all", lambda: len(away.sink.messages) == 8)
+        filler.remove()
+        cases.wait_for("mail to be taken", taken)
+    finally:
+        faults = suite.stop()
+        away.close()
+        disk.remove()
+    cases.equal(faults, [], "faults of the suite")
 
 
 def bounced_without_a_reserve(setting):
