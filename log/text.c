@@ -30,34 +30,19 @@ stamp(struct buf *out, int64_t time_us)
 /* The daemons have quoted what came from peers; a byte that could break the
  * line or a terminal can only be a daemon gone wrong. */
 static void
-clean(struct buf *out, struct span s)
-{
-	uint8_t *to = buf_room(out, s.n);
-
-	if (to == NULL)
-		return;
-	for (size_t i = 0; i < s.n; i++) {
-		const uint8_t c = s.p[i];
-
-		to[i] = c < ' ' || c == 0x7f ? '?' : c;
-	}
-	buf_grown(out, s.n);
-}
-
-static void
 message(struct buf *out, const struct ring_record *r,
     const struct origin *o)
 {
-	clean(out, r->tag);
+	buf_clean(out, r->tag);
 	buf_byte(out, '[');
 	buf_u64(out, o->pid);
 	buf_str(out, "]: ");
 	buf_str(out, log_level_prefix(r->level));
 	if (r->qid.n > 0) {
-		clean(out, r->qid);
+		buf_clean(out, r->qid);
 		buf_str(out, ": ");
 	}
-	clean(out, r->text);
+	buf_clean(out, r->text);
 }
 
 void

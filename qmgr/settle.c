@@ -15,7 +15,6 @@
 
 enum {
 	BOUNCE_EARLY = 500, /* failures that need not wait for the rest */
-	AGAIN_MS = 3 * 1000, /* when there was no room for a file */
 };
 
 /* ---- results ---- */
@@ -201,7 +200,7 @@ finish(struct message *m)
 		return;
 	}
 	if (m->open == NULL)
-		settle_wait(m, now_ms() + (m->no_room ? AGAIN_MS :
+		settle_wait(m, now_ms() + (m->no_room ? SETTLE_AGAIN_MS :
 		    (uint64_t)m->q->conf->minimal_backoff_time));
 	else if (whole || m->edit == EDIT_DELETE)
 		settle_remove(m);

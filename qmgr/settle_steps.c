@@ -10,10 +10,6 @@
 #include "qmgr/reserve.h"
 #include "qmgr/segments.h"
 
-enum {
-	AGAIN_MS = 3 * 1000, /* after a step on the file that failed */
-};
-
 /* ---- steps in a thread ---- */
 static enum rcpt_state
 mark_of(const struct rcpt *r)
@@ -280,7 +276,7 @@ message_stick(struct message *m, const struct err *e)
 {
 	m->stuck = true;
 	if (!reserve_use(m->q, e, m->emptied) && !timer_active(m->q->stuck))
-		timer_start(m->q->stuck, AGAIN_MS);
+		timer_start(m->q->stuck, SETTLE_AGAIN_MS);
 }
 
 /* The disk does not take it: all stays in memory, and is tried again. */
@@ -562,7 +558,7 @@ rebuild_done(struct work *work)
 	m->busy = false;
 	if (m->step_failed && reserve_wanted(&m->e)) {
 		reserve_use(m->q, &m->e, m->emptied);
-		later = AGAIN_MS;
+		later = SETTLE_AGAIN_MS;
 	}
 	if (m->step_failed)
 		log_warning(&m->log, "%s", m->e.text);

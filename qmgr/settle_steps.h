@@ -13,6 +13,8 @@
 
 #include "qmgr/qmgr.h"
 
+enum { SETTLE_AGAIN_MS = 3 * 1000 /* after a step that failed */ };
+
 /* How many are in the list. */
 uint32_t settle_count(struct list *l);
 

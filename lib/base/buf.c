@@ -98,6 +98,18 @@ buf_byte(struct buf *b, uint8_t c)
 }
 
 void
+buf_clean(struct buf *b, struct span s)
+{
+	uint8_t *to = buf_room(b, s.n);
+
+	if (to == NULL)
+		return;
+	for (size_t i = 0; i < s.n; i++)
+		to[i] = s.p[i] < ' ' || s.p[i] == 0x7f ? '?' : s.p[i];
+	buf_grown(b, s.n);
+}
+
+void
 buf_u64(struct buf *b, uint64_t n)
 {
 	char digits[20];

@@ -42,6 +42,8 @@ void buf_str(struct buf *b, const char *s);
 void buf_strs(struct buf *b, const char *first, ...)
     __attribute__((sentinel));
 void buf_byte(struct buf *b, uint8_t c);
+/* With '?' for each control byte. */
+void buf_clean(struct buf *b, struct span s);
 void buf_u64(struct buf *b, uint64_t n); /* in decimal */
 /* In lower-case hexadecimal, with zeros in front up to width (1 to 16). */
 void buf_hex(struct buf *b, uint64_t n, unsigned width);

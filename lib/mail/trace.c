@@ -21,27 +21,12 @@ static const char *const levels[] = { "debug", "info", "warning", "error",
 
 /* Tab and line end separate; nothing else has a meaning. */
 static void
-add_clean(struct buf *out, struct span s)
-{
-	uint8_t *to = buf_room(out, s.n);
-
-	if (to == NULL)
-		return;
-	for (size_t i = 0; i < s.n; i++) {
-		const uint8_t c = s.p[i];
-
-		to[i] = c < ' ' || c == 0x7f ? '?' : c;
-	}
-	buf_grown(out, s.n);
-}
-
-static void
 add_field(struct buf *out, struct span s)
 {
 	if (s.n == 0)
 		buf_byte(out, '-');
 	else
-		add_clean(out, s);
+		buf_clean(out, s);
 	buf_byte(out, '\t');
 }
 
@@ -63,7 +48,7 @@ trace_format(struct buf *out, const struct ring_record *record, uint64_t pid)
 	buf_hex(out, record->at, 1);
 	buf_byte(out, '\t');
 	add_field(out, record->what);
-	add_clean(out, record->text);
+	buf_clean(out, record->text);
 	buf_byte(out, '\n');
 }
 

@@ -7,10 +7,9 @@
  * docs/FORMATS.md, "Journal". A segment is a file of fixed size, filled with
  * zeros once and then used again and again: a head in two copies, each on a
  * page of its own, of which the valid one with the higher sequence number
- * counts, then records. Each
- * use has a generation of its own; a record of another generation, or one
- * that does not stand where it says, is not there, and neither is what
- * follows it.
+ * counts, then records. Each use has a generation of its own; a record of
+ * another generation, or one that does not stand where it says, is not there,
+ * and neither is what follows it.
  */
 
 #include "lib/base/buf.h"

@@ -19,7 +19,6 @@
 #include "lib/queue/queue_int.h"
 #include "lib/queue/record.h"
 
-
 static const char digits[] = "0123456789ABCDEF";
 
 const char *

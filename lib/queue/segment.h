@@ -18,9 +18,9 @@ struct segment {
 	struct journal_head head;
 };
 
-/* Makes a segment of size bytes (a multiple of JOURNAL_RECORDS), filled with zeros and
- * durable, with no head yet: s->head has only number and size. On an error
- * nothing is left. */
+/* Makes a segment of size bytes (a multiple of JOURNAL_RECORDS), filled with
+ * zeros and durable, with no head yet: s->head has only number and size. On
+ * an error nothing is left. */
 int segment_create(struct queue *q, uint32_t number, uint64_t size,
     struct segment *out, struct err *e);
 enum segment_state {

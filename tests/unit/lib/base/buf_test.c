@@ -106,6 +106,9 @@ prints_numbers(void **state)
 	buf_hex(&b, UINT64_MAX, 1);
 	assert_string_equal(
 	    buf_cstr(&b), "0 0000000000000abc ffffffffffffffff");
+	buf_reset(&b);
+	buf_clean(&b, SPAN("a\tb\x7f \xc3\xa4\r\n"));
+	assert_string_equal(buf_cstr(&b), "a?b? \xc3\xa4??");
 	buf_release(&b);
 }
 

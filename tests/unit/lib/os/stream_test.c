@@ -330,23 +330,28 @@ may_be_freed_in_a_callback(void **state)
 	assert_int_equal(w->b.closes, 0);
 }
 
-/* The last words arrive although the peer goes on talking. */
 static void
-finishes_in_order(void **state)
+last_words(struct world *w, void (*end)(struct stream **, uint64_t))
 {
 	static uint8_t lot[39000];
-	struct world *w = *state;
 
 	says(w->a.stream, "unread by b");
 	stream_pause(w->b.stream);
 	turn(w);
 	stream_write(w->b.stream, span_of(lot, sizeof(lot)));
-	stream_finish(&w->b.stream, 5000);
+	end(&w->b.stream, 5000);
 	assert_null(w->b.stream);
 	w->a.stop_closed = true;
 	loop_run(w->loop);
 	assert_int_equal(w->a.got.n, sizeof(lot));
 	assert_int_equal(w->a.end, STREAM_EOF);
+}
+
+/* The last words arrive although the peer goes on talking. */
+static void
+finishes_in_order(void **state)
+{
+	last_words(*state, stream_finish);
 }
 
 /* Whom nothing more comes from is not waited for. */
@@ -372,19 +377,7 @@ concludes_at_once(void **state)
 static void
 concludes_with_who_goes_on(void **state)
 {
-	static uint8_t lot[39000];
-	struct world *w = *state;
-
-	says(w->a.stream, "unread by b");
-	stream_pause(w->b.stream);
-	turn(w);
-	stream_write(w->b.stream, span_of(lot, sizeof(lot)));
-	stream_conclude(&w->b.stream, 5000);
-	assert_null(w->b.stream);
-	w->a.stop_closed = true;
-	loop_run(w->loop);
-	assert_int_equal(w->a.got.n, sizeof(lot));
-	assert_int_equal(w->a.end, STREAM_EOF);
+	last_words(*state, stream_conclude);
 }
 
 /* Nor does it cost them to be slow in taking them. */
